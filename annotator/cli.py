@@ -1,0 +1,71 @@
+"""The command line: a group whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from annotator.errors import AnnotatorError
+from cvat_export.errors import CvatExportError
+from frame_tools.errors import FrameToolsError
+from trainers.errors import TrainersError
+
+COMMANDS = {  # name -> module in annotator.commands; in the order in which a user meets them
+    "choose-frames": "choose_frames",
+    "clip": "clip",
+    "preannotate": "preannotate",
+    "draw": "draw",
+    "doctor": "doctor",
+}
+KNOWN_ERRORS = (AnnotatorError, CvatExportError, FrameToolsError, TrainersError)
+
+
+class CommandGroup(click.Group):
+    """Imports only the module of the command that is called, so that help needs neither torch nor OpenCV."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"annotator.commands.{COMMANDS[cmd_name]}").command
+        return command
+
+
+@click.group(
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Results go to stdout, progress and messages to stderr. Exit 0: done; 1: failed; 2: misuse; "
+    "3: done, but some inputs were skipped (listed in errors.jsonl).",
+)
+@click.version_option(package_name="cvat-pose-annotator")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def group(debug: bool) -> None:
+    """Video to pose labels: choose frames, propose poses, correct them in CVAT."""
+
+
+def main() -> None:
+    """Run the command line; a known error becomes one message and exit code 1."""
+    debug = "--debug" in sys.argv
+    try:
+        code = group.main(args=[a for a in sys.argv[1:] if a != "--debug"], standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        click.echo("aborted", err=True)
+        code = 130
+    except KNOWN_ERRORS as error:
+        if debug:
+            raise
+        click.echo(f"error: {error}", err=True)
+        code = 1
+    except OSError as error:
+        if debug:
+            raise
+        click.echo(f"error: {error.strerror or error}: {error.filename or ''}", err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,173 @@
+"""annotator preannotate: images in, a dataset of proposals out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from annotator.commands.options import execution_options, json_option
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from annotator.inputs import Input
+    from annotator.pipeline import PoseEstimator
+
+EXIT_SKIPPED = 3
+
+EPILOG = """\b
+Example:
+  annotator preannotate frames -o out --detection yolo11n.pt --pose pose.torchscript.pt
+\b
+Writes:
+  out/
+    images/                                     the images, upright; people or not
+    annotations/person_keypoints_default.json   COCO person_keypoints
+    predictions.jsonl                           box and joint scores, models, frame ids
+    report.html, report_files/                  look at this first
+    errors.jsonl                                inputs that were skipped, if any
+    run.json                                    what was asked for, with the models' hashes
+    crops/                                      with --crops: each person as a dataset of its own
+  out.zip                                       images/ and annotations/, to drag into CVAT
+\b
+A run that was stopped goes on when the same command is given again, and ends with the same bytes."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("images", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the dataset to.")
+@click.option(
+    "--detection",
+    help="Detector: hog (built in), a model file (Ultralytics .pt, .torchscript, .onnx, OpenVINO folder), a COCO "
+    "file whose boxes are used, or full-frame. Not needed when --pose finds people by itself.",
+)
+@click.option("--pose", required=True, help="Pose model: TorchScript, pt2, ONNX, OpenVINO or TFLite file.")
+@click.option(
+    "--pose-card",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Card of a pose model that does not carry one: see docs/model-cards.md.",
+)
+@click.option(
+    "--skeleton",
+    help="Joints to label, matched by name: coco17, lsp14, mpii16, … or a YAML file. [default: the pose model's]",
+)
+@click.option("--category", default="person", show_default=True, help="Name of the label in CVAT.")
+@click.option(
+    "--classes", help="Classes of the detector to keep, separated by commas. [default: person if it knows it, else all]"
+)
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Least box score.")
+@click.option("--iou", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Overlap that makes a double.")
+@click.option("--max-people", type=click.IntRange(1), help="The best so many of an image. [default: all]")
+@click.option("--min-size", type=click.FloatRange(0), default=0, help="Least shorter side of a box, in pixels.")
+@click.option(
+    "--min-joint-score",
+    type=click.FloatRange(0, 1),
+    default=0.2,
+    show_default=True,
+    help="Joints scored lower are proposed as not labelled.",
+)
+@click.option("--flip-test", is_flag=True, help="Average with the mirrored image: slower, a little better.")
+@execution_options
+@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images or crops at a time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=min(8, os.cpu_count() or 1),
+    show_default="cores, at most 8",
+    help="Threads that decode, crop and write.",
+)
+@click.option("--crops", is_flag=True, help="Write each person's crop as a dataset too: out/crops, out-crops.zip.")
+@click.option("--padding", type=click.IntRange(0), default=40, show_default=True, help="Around a crop, in pixels.")
+@click.option(
+    "--report-pictures", type=click.IntRange(0), default=500, show_default=True, help="Most pictures in report.html."
+)
+@click.option("--overwrite", is_flag=True, help="Start anew, removing what an earlier run wrote to the same folder.")
+@json_option
+def command(images: tuple[str, ...], output: Path, as_json: bool, **options: Any) -> int:
+    """Propose boxes and poses for IMAGES: folders, files, patterns, frames folders with a manifest, or videos."""
+    from annotator.errors import AnnotatorError
+    from annotator.inputs import find_inputs
+    from annotator.preannotation import LabelOptions, output_paths, preannotate, summarise
+    from annotator.run_folder import RunFolder
+
+    inputs = find_inputs(images)
+    if any(item.path.resolve().is_relative_to(output.resolve()) for item in inputs):
+        raise AnnotatorError(f"{output}: holds the images that are read; choose another folder to write to")
+    estimator = _load_estimator(options)
+    label_options = LabelOptions(
+        category=options["category"],
+        min_joint_score=options["min_joint_score"],
+        crop_padding_px=options["padding"] if options["crops"] else None,
+        report_pictures=options["report_pictures"],
+    )
+    folder = RunFolder(output, _plan(inputs, estimator, options), output_paths(output))
+    with folder.locked(options["overwrite"]):
+        if folder.finished:
+            click.echo(f"{output}: is complete already; --overwrite makes it anew", err=True)
+        else:
+            with _progress_bar(inputs) as bar:
+                preannotate(inputs, estimator, label_options, folder, options["workers"], bar.update)
+    outcome = summarise(output)
+    if as_json:
+        click.echo(json.dumps({"output": str(output), "archive": f"{output}.zip", **vars(outcome)}))
+    else:
+        click.echo(f"{output}.zip")
+    click.echo(
+        f"{outcome.images} images, {outcome.subjects} {options['category']} proposed, {outcome.empty_images} images "
+        f"without any; look at {output / 'report.html'}",
+        err=True,
+    )
+    if outcome.skipped:
+        click.echo(f"{outcome.skipped} inputs were skipped, see {output / 'errors.jsonl'}", err=True)
+    return EXIT_SKIPPED if outcome.skipped else 0
+
+
+def _load_estimator(options: dict[str, Any]) -> PoseEstimator:
+    from annotator.detector import DetectionOptions
+    from annotator.estimators import EstimatorOptions, load_estimator
+    from trainers.runtimes import Execution
+
+    names = [name.strip() for name in (options["classes"] or "").split(",")]
+    boxes = DetectionOptions(
+        classes=tuple(name for name in names if name),
+        min_score=options["min_score"],
+        iou=options["iou"],
+        max_subjects=options["max_people"],
+        min_size_px=options["min_size"],
+    )
+    execution = Execution(options["runtime"], options["device"], options["precision"], options["trust"])
+    chosen = {name: options[name] for name in ("detection", "pose", "pose_card", "skeleton", "flip_test", "batch_size")}
+    return load_estimator(EstimatorOptions(**chosen, boxes=boxes, execution=execution))
+
+
+_NOT_IN_PLAN = {"workers", "overwrite", "trust", "pose_card", "detection", "pose"}  # or there by content
+
+
+def _plan(inputs: list[Input], estimator: PoseEstimator, options: dict[str, Any]) -> dict[str, Any]:
+    """All that the result depends on, without paths of this machine."""
+    from annotator.inputs import digest
+    from cvat_export.skeleton import describe_skeleton
+
+    card = options["pose_card"]
+    return {
+        "images": digest(inputs),
+        "detection": vars(estimator.detection),
+        "pose": vars(estimator.pose),
+        **{name: value for name, value in options.items() if name not in _NOT_IN_PLAN},
+        "pose_card": hashlib.sha256(card.read_bytes()).hexdigest() if card else None,
+        "skeleton": describe_skeleton(estimator.skeleton),
+    }
+
+
+def _progress_bar(inputs: list[Input]) -> tqdm[Any]:
+    from tqdm import tqdm
+
+    from annotator.inputs import VideoFile
+
+    total = None if any(isinstance(item, VideoFile) for item in inputs) else len(inputs)
+    return tqdm(total=total, unit="image", desc="preannotate", dynamic_ncols=True)

@@ -1,0 +1,1 @@
+"""One file a family of detectors; `annotator.detector.load_detector` knows them all."""

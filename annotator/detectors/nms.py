@@ -1,0 +1,39 @@
+"""Suppression of boxes that say the same thing twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def best_first(bbox_xyxy: npt.NDArray[Any], scores: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Indices by falling score; ties by coordinates, so that the order never depends on the order of arrival."""
+    x1, y1, x2, y2 = bbox_xyxy.T
+    return np.lexsort((y2, x2, y1, x1, -scores))
+
+
+def overlaps(box: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Intersection over union of one box with n others, (n,); 0 where both are without area."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    intersection = sides.clip(min=0).prod(axis=1)
+    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def suppress(
+    bbox_xyxy: npt.NDArray[Any], scores: npt.NDArray[Any], groups: npt.NDArray[Any], iou: float
+) -> npt.NDArray[np.intp]:
+    """Greedy non-maximum suppression: indices of the boxes kept, best first.
+
+    A box goes if it overlaps a better one of its own group (class) by more than `iou`.
+    """
+    waiting = best_first(bbox_xyxy, scores)
+    kept = []
+    while len(waiting):
+        best, waiting = waiting[0], waiting[1:]
+        kept.append(best)
+        rivals = (overlaps(bbox_xyxy[best], bbox_xyxy[waiting]) > iou) & (groups[waiting] == groups[best])
+        waiting = waiting[~rivals]
+    return np.array(kept, dtype=np.intp)

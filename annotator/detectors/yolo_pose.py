@@ -1,0 +1,18 @@
+"""One-stage Ultralytics pose networks: detector and pose model in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from annotator.detector import DetectionOptions
+from annotator.detectors.yolo import YoloDetector, load_yolo
+from annotator.errors import AnnotatorError
+from trainers.runtimes import Execution
+
+
+def load_one_stage(path: Path, options: DetectionOptions, execution: Execution) -> YoloDetector:
+    """A network with a pose head, whose `detect_poses` gives boxes and joints at once; `joint_count` says how many."""
+    network = load_yolo(path, options, execution)
+    if not network.joint_count:
+        raise AnnotatorError(f"{path}: a detector without joints, expected an Ultralytics pose model (task 'pose')")
+    return network

@@ -1,0 +1,194 @@
+"""Image -> boxes and joints: a detector with a pose model, or one model that does both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from annotator.detector import DetectionOptions, Detector, RgbImage, load_detector
+from annotator.detectors.yolo_pose import OneStageModel, is_one_stage, load_one_stage
+from annotator.errors import AnnotatorError
+from annotator.pose_model import Crops, PoseModel, load_pose_model, map_joints
+from annotator.predictions import ModelIdentity
+from cvat_export.labels import Boxes, Keypoints
+from cvat_export.skeleton import Skeleton, read_skeleton
+from trainers.runtimes import Execution
+
+T = TypeVar("T")
+
+
+class PoseEstimator(Protocol):
+    """Finds subjects and their joints. `prepare` and `crop` run in any thread, the others in one at a time."""
+
+    skeleton: Skeleton
+    detection: ModelIdentity
+    pose: ModelIdentity
+
+    def prepare(self, file_name: str, image: RgbImage) -> Any:
+        """All work on one image before the first model."""
+        ...
+
+    def detect(self, prepared: Sequence[Any]) -> list[Any]:
+        """What was found, one value an image."""
+        ...
+
+    def crop(self, image: RgbImage, found: Any) -> Any:
+        """All work on one image between the models."""
+        ...
+
+    def estimate(self, crops: Sequence[Any]) -> list[tuple[Boxes, Keypoints]]:
+        """Boxes and joints, one pair an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class TwoStage:
+    """A detector, then a top-down pose model on each box. skeleton: the joints wanted, matched by name."""
+
+    detector: Detector
+    model: PoseModel
+    skeleton: Skeleton
+    batch_size: int
+
+    @property
+    def detection(self) -> ModelIdentity:
+        return ModelIdentity(self.detector.name, self.detector.sha256)
+
+    @property
+    def pose(self) -> ModelIdentity:
+        return ModelIdentity(self.model.name, self.model.sha256)
+
+    def prepare(self, file_name: str, image: RgbImage) -> Any:
+        return self.detector.prepare(file_name, image)
+
+    def detect(self, prepared: Sequence[Any]) -> list[Boxes]:
+        return [boxes for batch in batches(prepared, self.batch_size) for boxes in self.detector.detect(batch)]
+
+    def crop(self, image: RgbImage, found: Boxes) -> tuple[Boxes, Crops]:
+        return found, self.model.prepare(image, found)
+
+    def estimate(self, crops: Sequence[tuple[Boxes, Crops]]) -> list[tuple[Boxes, Keypoints]]:
+        together = Crops.concatenate([image_crops for _, image_crops in crops])
+        parts = [
+            self.model.estimate(together[start : start + self.batch_size])
+            for start in range(0, len(together), self.batch_size)
+        ]
+        keypoints = _concatenate(parts) if parts else Keypoints.empty(len(self.model.skeleton.joints))
+        keypoints = map_joints(keypoints, self.model.skeleton, self.skeleton)
+        ends = np.cumsum([0, *(len(boxes) for boxes, _ in crops)])
+        return [
+            (boxes, _rows(keypoints, ends[position], ends[position + 1])) for position, (boxes, _) in enumerate(crops)
+        ]
+
+
+@dataclass(frozen=True)
+class OneStage:
+    """A model that finds boxes and joints at once. skeleton: the joints wanted, matched by name."""
+
+    model: OneStageModel
+    model_skeleton: Skeleton
+    skeleton: Skeleton
+    batch_size: int
+
+    @property
+    def detection(self) -> ModelIdentity:
+        return ModelIdentity(self.model.name, self.model.sha256)
+
+    @property
+    def pose(self) -> ModelIdentity:
+        return self.detection
+
+    def prepare(self, file_name: str, image: RgbImage) -> Any:
+        return self.model.prepare(file_name, image)
+
+    def detect(self, prepared: Sequence[Any]) -> list[tuple[Boxes, Keypoints]]:
+        return [found for batch in batches(prepared, self.batch_size) for found in self.model.detect_poses(batch)]
+
+    def crop(self, image: RgbImage, found: tuple[Boxes, Keypoints]) -> tuple[Boxes, Keypoints]:
+        return found
+
+    def estimate(self, crops: Sequence[tuple[Boxes, Keypoints]]) -> list[tuple[Boxes, Keypoints]]:
+        return [(boxes, map_joints(keypoints, self.model_skeleton, self.skeleton)) for boxes, keypoints in crops]
+
+
+@dataclass(frozen=True)
+class EstimatorOptions:
+    """Which models, and how they are run. skeleton: a name or a file; None for the pose model's own joints."""
+
+    detection: str | None
+    pose: str
+    pose_card: Path | None = None
+    skeleton: str | None = None
+    flip_test: bool = False
+    batch_size: int = 8
+    boxes: DetectionOptions = DetectionOptions()
+    execution: Execution = Execution()
+
+
+def load_estimator(options: EstimatorOptions) -> PoseEstimator:
+    """Load the models. Raises AnnotatorError or TrainersError before any work if they cannot do the job."""
+    wanted = read_skeleton(options.skeleton) if options.skeleton else None
+    if is_one_stage(Path(options.pose)):
+        return _load_one_stage(options, wanted)
+    if options.detection is None:
+        raise AnnotatorError(
+            f"{options.pose}: finds the joints of a subject, but not the subjects; say --detection hog, a detector's "
+            "model file, a COCO file with boxes, or full-frame"
+        )
+    detector = load_detector(options.detection, options.boxes, options.execution)
+    model = load_pose_model(Path(options.pose), options.pose_card, options.execution, options.flip_test)
+    return TwoStage(detector, model, _labelled(model.skeleton, wanted, options.pose), options.batch_size)
+
+
+def _load_one_stage(options: EstimatorOptions, wanted: Skeleton | None) -> OneStage:
+    if options.detection not in (None, options.pose):
+        raise AnnotatorError(f"{options.pose}: finds people by itself: leave --detection {options.detection} out")
+    if options.flip_test or options.pose_card:
+        raise AnnotatorError(f"{options.pose}: --flip-test and --pose-card are for top-down pose models only")
+    model = load_one_stage(options.pose, options.boxes, options.execution)
+    own = _one_stage_skeleton(model, wanted, options.pose)
+    return OneStage(model, own, _labelled(own, wanted, options.pose), options.batch_size)
+
+
+def _one_stage_skeleton(model: OneStageModel, wanted: Skeleton | None, where: str) -> Skeleton:
+    """The joints of a model that does not name them: COCO's if there are 17, else in the order of --skeleton."""
+    if model.joint_count == 17:
+        return read_skeleton("coco17")
+    if wanted is None or len(wanted.joints) != model.joint_count:
+        got = "none" if wanted is None else f"{wanted.name} with {len(wanted.joints)}"
+        raise AnnotatorError(
+            f"{where}: has {model.joint_count} joints without names; expected --skeleton with as many, got {got}"
+        )
+    return wanted
+
+
+def _labelled(own: Skeleton, wanted: Skeleton | None, where: str) -> Skeleton:
+    if wanted is None:
+        return own
+    if all(source is None for source in wanted.sources_in(own)):
+        raise AnnotatorError(
+            f"{where}: none of its joints ({', '.join(own.joints)}) has a name of skeleton {wanted.name} "
+            f"({', '.join(wanted.joints)}); give other names under 'aliases' in a skeleton file"
+        )
+    return wanted
+
+
+def batches(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Consecutive slices of at most `size`."""
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _concatenate(parts: Sequence[Keypoints]) -> Keypoints:
+    return Keypoints(
+        np.concatenate([part.xy for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.visibility for part in parts]),
+    )
+
+
+def _rows(keypoints: Keypoints, start: int, end: int) -> Keypoints:
+    return Keypoints(keypoints.xy[start:end], keypoints.scores[start:end], keypoints.visibility[start:end])

@@ -1,0 +1,1 @@
+"""Footage that the project draws itself, and models that find what it drew: `python -m demo`."""

@@ -1,0 +1,192 @@
+"""The demo's film: a park and a hall, cuts, pans, an empty stretch, figures that cross; and the truth about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from demo.drawing import Camera, Image, Shape, paint
+from demo.figures import MARKER_RADIUS, Figure, Point, draw_figure, joint_positions, pose
+from demo.palette import JOINT_COUNT
+from demo.scenery import Scenery, hall, park
+
+WIDTH, HEIGHT, FRAME_RATE = 960, 540, 25
+FOCAL_PX, CAMERA_UP, HORIZON = 860.0, 1.4, 0.45
+SHUTTER = 0.5  # share of a frame's time that the shutter is open
+BLUR_FROM_PX = 4.0  # pixels moved while the shutter is open
+VISIBLE_SHARE = 0.5  # of a marker's disc
+MIN_VISIBLE_PX = 150  # a smaller remnant of a figure is not in the truth
+NEAREST = 1.5  # metres; whoever is nearer has walked past the camera
+TIME_BASE = Fraction(1, 12800)
+TICKS = int(1 / (FRAME_RATE * TIME_BASE))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A shot. camera_x: metres by seconds since its start."""
+
+    seconds: float
+    scenery: Callable[[], Scenery]
+    camera_x: Callable[[float], float]
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is true of one figure in one frame, pixels; visibility is COCO's."""
+
+    xy: npt.NDArray[np.float64]
+    visibility: npt.NDArray[np.uint8]
+    bbox_xyxy: tuple[float, float, float, float]
+    area: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the film. pts: in units of TIME_BASE."""
+
+    pts: int
+    image: Image
+    people: tuple[Person, ...]
+
+
+def scenes() -> tuple[Scene, ...]:
+    """The film: 25 seconds."""
+    fair, dark, olive = (226, 190, 166), (134, 104, 86), (190, 152, 124)
+    in_the_park = (
+        Figure(0, 1.74, (-3.4, 5.2), 0.0, 1.10, phase=0.1, skin=fair),
+        Figure(3, 1.62, (3.6, 6.2), math.pi, 0.95, phase=0.5, skin=dark, trousers=(96, 92, 86)),
+        Figure(1, 1.80, (0.9, 8.6), -1.95, 0.75, phase=0.3, skin=olive, trousers=(62, 66, 74)),
+        Figure(4, 1.55, (-6.6, 7.2), 0.0, 2.3, cadence=1.35, stance=0.42, skin=fair, trousers=(88, 88, 90)),
+    )
+    in_the_hall = (
+        Figure(2, 1.78, (-1.7, 6.3), -0.9, 0.0, waves=True, skin=dark, trousers=(70, 68, 72)),
+        Figure(5, 1.66, (2.9, 5.4), math.pi, 0.90, phase=0.2, skin=fair, trousers=(84, 84, 92)),
+        Figure(0, 1.84, (-2.6, 7.4), 0.15, 1.00, phase=0.7, skin=olive),
+    )
+    at_dusk = (
+        Figure(4, 1.70, (-9.4, 6.0), 0.0, 2.2, cadence=1.35, stance=0.42, phase=0.2, skin=olive, trousers=(70, 72, 80)),
+        Figure(2, 1.76, (2.6, 14.5), -1.68, 1.05, phase=0.4, skin=fair, trousers=(88, 82, 80)),
+    )
+    return (
+        Scene(9.0, lambda: park(WIDTH, HEIGHT, HORIZON, evening=False), lambda s: -0.9 + 0.22 * s, in_the_park),
+        Scene(7.0, lambda: hall(WIDTH, HEIGHT, HORIZON), _whip, in_the_hall),
+        Scene(3.0, lambda: park(WIDTH, HEIGHT, HORIZON, evening=True), lambda s: 3.0 - 0.5 * s, ()),
+        Scene(6.0, lambda: park(WIDTH, HEIGHT, HORIZON, evening=True), lambda s: 1.5 - 0.2 * s, at_dusk),
+    )
+
+
+def frame_count() -> int:
+    """How many frames the film has."""
+    return sum(round(scene.seconds * FRAME_RATE) for scene in scenes())
+
+
+def _whip(seconds: float) -> float:
+    """Still, then a fast pan there, and a slow one back."""
+    there = 1.9 * (0.5 + 0.5 * math.tanh(5.0 * (seconds - 3.4)))
+    return -0.3 + there - 0.16 * max(0.0, seconds - 4.0)
+
+
+def film() -> Iterator[Frame]:
+    """Every frame, in order."""
+    pts = 0
+    for scene in scenes():
+        scenery = scene.scenery()
+        for index in range(round(scene.seconds * FRAME_RATE)):
+            moment = Moment(scene, scenery, index / FRAME_RATE)
+            yield Frame(pts, moment.expose(), moment.people())
+            pts += TICKS
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A scene at an instant, as the camera sees it."""
+
+    scene: Scene
+    scenery: Scenery
+    seconds: float
+
+    def expose(self) -> Image:
+        """The picture, averaged over the time that the shutter is open where much moves."""
+        opened = SHUTTER / FRAME_RATE
+        moved = abs(self.scene.camera_x(self.seconds + opened) - self.camera.x) * FOCAL_PX / 6
+        if moved < BLUR_FROM_PX:
+            return self._drawn[0]
+        count = min(8, 2 + int(moved / 2.5))
+        times = self.seconds + ((np.arange(count) + 0.5) / count - 0.5) * opened
+        exposures = [Moment(self.scene, self.scenery, float(time))._drawn[0] for time in times]
+        return np.mean(exposures, axis=0).round().astype(np.uint8)
+
+    def people(self) -> tuple[Person, ...]:
+        """The truth, at the middle of the exposure."""
+        found = (self._person(number, figure) for number, figure in enumerate(self.scene.figures))
+        return tuple(person for person in found if person is not None)
+
+    @cached_property
+    def camera(self) -> Camera:
+        """Where the camera is."""
+        return Camera(self.scene.camera_x(self.seconds), CAMERA_UP, FOCAL_PX, WIDTH, HEIGHT, HORIZON)
+
+    @cached_property
+    def _poses(self) -> tuple[Mapping[str, Point], ...]:
+        return tuple(pose(figure, self.seconds) for figure in self.scene.figures)
+
+    @cached_property
+    def _drawn(self) -> tuple[Image, Image]:
+        """The picture without blur, and who owns each of its pixels (0: nobody)."""
+        image = self.scenery.render(self.camera)
+        owners = np.zeros(image.shape[:2], np.uint8)
+        distances = [figure.position(self.seconds)[1] for figure in self.scene.figures]
+        for number in sorted(range(len(distances)), key=lambda n: -distances[n]):
+            if distances[number] > NEAREST:
+                figure, points = self.scene.figures[number], self._poses[number]
+                _cast_shadow(image, figure.position(self.seconds), figure.height, self.camera)
+                paint(image, owners, draw_figure(figure, points, self.camera, _first_owner(number)))
+        return image, owners
+
+    @cached_property
+    def _owned(self) -> npt.NDArray[np.intp]:
+        """Pixels an owner, (256,)."""
+        return np.bincount(self._drawn[1].ravel(), minlength=256)
+
+    def _person(self, number: int, figure: Figure) -> Person | None:
+        first = _first_owner(number)
+        last = first + JOINT_COUNT
+        area = int(self._owned[first : last + 1].sum())
+        if area < MIN_VISIBLE_PX:
+            return None
+        x, y, width, height = cv2.boundingRect(cv2.inRange(self._drawn[1], first, last))
+        points = joint_positions(self._poses[number])
+        xy = np.array([self.camera.project(point) for point in points])
+        radii = np.array([self.camera.scale(point) for point in points]) * MARKER_RADIUS * figure.height
+        visible = self._owned[first + 1 : last + 1] >= VISIBLE_SHARE * math.pi * radii**2
+        inside = ((xy >= 0) & (xy < (WIDTH, HEIGHT))).all(axis=1)
+        visibility = np.where(inside, np.where(visible, 2, 1), 0).astype(np.uint8)
+        box = float(x), float(y), float(x + width), float(y + height)
+        return Person(np.where(inside[:, None], xy, 0.0), visibility, box, area)
+
+
+def _first_owner(number: int) -> int:
+    """Of the n-th figure's body; its markers follow, one a joint."""
+    return 1 + (1 + JOINT_COUNT) * number
+
+
+def _cast_shadow(image: Image, place: tuple[float, float], height: float, camera: Camera) -> None:
+    """Darken the floor under somebody's feet."""
+    centre = np.array(camera.project(np.array([*place, 0.0])))
+    axes = height * camera.focal_px / place[1] * np.array([0.20, 0.034])
+    x1, y1 = np.maximum(np.floor(centre - axes - 2), 0).astype(int)
+    x2, y2 = np.ceil(centre + axes + 2).clip(0, (camera.width, camera.height)).astype(int)
+    if x1 >= x2 or y1 >= y2:
+        return
+    shade = np.ones((y2 - y1, x2 - x1), np.float32)
+    middle = np.round((centre - (x1, y1) - 0.5) * 16).astype(int).tolist()
+    cv2.ellipse(shade, middle, np.round(axes * 16).astype(int).tolist(), 0, 0, 360, 0.78, -1, cv2.LINE_8, 4)
+    image[y1:y2, x1:x2] = (image[y1:y2, x1:x2] * cv2.blur(shade, (5, 3))[..., None]).astype(np.uint8)

@@ -1,0 +1,5 @@
+"""Video in, frames out: exact decoding, quality, scenes, selection."""
+
+from frame_tools.errors import FrameToolsError
+
+__all__ = ["FrameToolsError"]

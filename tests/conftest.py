@@ -1,0 +1,39 @@
+"""What every test may ask for, and why a test was skipped."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(os.environ.get("ANNOTATOR_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real videos, images and models; see CONTRIBUTING.md."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no shared data at {SHARED_DATA} (set ANNOTATOR_SHARED_DATA)")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def ffprobe() -> str:
+    """The independent reader of videos that the tests compare with."""
+    return _tool("ffprobe")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser in which the tests look at pages."""
+    return _tool("chromium")
+
+
+def _tool(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        message = f"{name} is not installed (apt-get install ffmpeg chromium chromium-driver)"
+        if os.environ.get("CI"):
+            pytest.fail(message)  # in CI a missing oracle is a failure: skipping it would prove nothing
+        pytest.skip(message)
+    return path
