@@ -12,7 +12,8 @@ from annotator.predictions import Prediction
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.labels import Instance
-from frame_tools.images import RgbImage, encode_image
+from frame_tools.frame import RgbImage
+from frame_tools.images import encode_image
 
 CROPS_FOLDER = "crops"
 

@@ -10,10 +10,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from annotator.detector import DetectionOptions, Detector, RgbImage, load_detector
-from annotator.detectors.yolo_pose import OneStageModel, is_one_stage, load_one_stage
+from annotator.detectors.yolo import YoloDetector
+from annotator.detectors.yolo_pose import load_one_stage
 from annotator.errors import AnnotatorError
-from annotator.pose_model import Crops, PoseModel, load_pose_model, map_joints
+from annotator.pose_model import Crops, PoseModel, load_pose_model
 from annotator.predictions import ModelIdentity
+from cvat_export.joint_mapping import map_joints
 from cvat_export.labels import Boxes, Keypoints
 from cvat_export.skeleton import Skeleton, read_skeleton
 from trainers.runtimes import Execution
@@ -24,9 +26,20 @@ T = TypeVar("T")
 class PoseEstimator(Protocol):
     """Finds subjects and their joints. `prepare` and `crop` run in any thread, the others in one at a time."""
 
-    skeleton: Skeleton
-    detection: ModelIdentity
-    pose: ModelIdentity
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints of what it estimates."""
+        ...
+
+    @property
+    def detection(self) -> ModelIdentity:
+        """What finds the subjects."""
+        ...
+
+    @property
+    def pose(self) -> ModelIdentity:
+        """What finds the joints."""
+        ...
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:
         """All work on one image before the first model."""
@@ -89,7 +102,7 @@ class TwoStage:
 class OneStage:
     """A model that finds boxes and joints at once. skeleton: the joints wanted, matched by name."""
 
-    model: OneStageModel
+    model: YoloDetector
     model_skeleton: Skeleton
     skeleton: Skeleton
     batch_size: int
@@ -132,29 +145,28 @@ class EstimatorOptions:
 def load_estimator(options: EstimatorOptions) -> PoseEstimator:
     """Load the models. Raises AnnotatorError or TrainersError before any work if they cannot do the job."""
     wanted = read_skeleton(options.skeleton) if options.skeleton else None
-    if is_one_stage(Path(options.pose)):
+    if options.detection is None or options.detection == options.pose:
         return _load_one_stage(options, wanted)
-    if options.detection is None:
-        raise AnnotatorError(
-            f"{options.pose}: finds the joints of a subject, but not the subjects; say --detection hog, a detector's "
-            "model file, a COCO file with boxes, or full-frame"
-        )
     detector = load_detector(options.detection, options.boxes, options.execution)
     model = load_pose_model(Path(options.pose), options.pose_card, options.execution, options.flip_test)
     return TwoStage(detector, model, _labelled(model.skeleton, wanted, options.pose), options.batch_size)
 
 
 def _load_one_stage(options: EstimatorOptions, wanted: Skeleton | None) -> OneStage:
-    if options.detection not in (None, options.pose):
-        raise AnnotatorError(f"{options.pose}: finds people by itself: leave --detection {options.detection} out")
+    try:
+        model = load_one_stage(Path(options.pose), options.boxes, options.execution)
+    except AnnotatorError as error:
+        raise AnnotatorError(
+            f"{error}. Without --detection, --pose must be an Ultralytics pose model, which finds people by itself; "
+            "for any other say --detection hog, a detector's model file, a COCO file with boxes, or full-frame"
+        ) from error
     if options.flip_test or options.pose_card:
         raise AnnotatorError(f"{options.pose}: --flip-test and --pose-card are for top-down pose models only")
-    model = load_one_stage(options.pose, options.boxes, options.execution)
     own = _one_stage_skeleton(model, wanted, options.pose)
     return OneStage(model, own, _labelled(own, wanted, options.pose), options.batch_size)
 
 
-def _one_stage_skeleton(model: OneStageModel, wanted: Skeleton | None, where: str) -> Skeleton:
+def _one_stage_skeleton(model: YoloDetector, wanted: Skeleton | None, where: str) -> Skeleton:
     """The joints of a model that does not name them: COCO's if there are 17, else in the order of --skeleton."""
     if model.joint_count == 17:
         return read_skeleton("coco17")

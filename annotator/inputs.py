@@ -12,12 +12,12 @@ from pathlib import Path
 from annotator.errors import AnnotatorError
 from annotator.predictions import FrameSource
 from cvat_export.archive import colliding_names
+from frame_tools.decoding import DamagedStretch
 from frame_tools.errors import FrameToolsError
-from frame_tools.frame import Frame, frame_file_name
+from frame_tools.frame import Frame, RgbImage, frame_file_name
 from frame_tools.images import (
     IMAGE_SUFFIXES,
     MANIFEST_FILE,
-    RgbImage,
     encode_image,
     list_images,
     read_image,
@@ -98,7 +98,7 @@ class VideoFile:
             for frame in video.frames():
                 yield lambda frame=frame: _frame_image(self.path.stem, frame)  # type: ignore[misc]
             for stretch in video.damage:
-                yield lambda stretch=stretch: BadInput(str(self.path), str(stretch))  # type: ignore[misc]
+                yield lambda stretch=stretch: BadInput(str(self.path), _describe(stretch))  # type: ignore[misc]
 
 
 Input = ImageFile | VideoFile
@@ -162,7 +162,13 @@ def _refuse_collisions(inputs: Sequence[Input]) -> None:
         raise AnnotatorError("one video is given twice (the same bytes): leave one out")
 
 
+def _describe(stretch: DamagedStretch) -> str:
+    start = "from the start" if stretch.start_pts is None else f"after pts {stretch.start_pts}"
+    end = "to the end" if stretch.end_pts is None else f"before pts {stretch.end_pts}"
+    return f"damaged {start} {end}: {stretch.lost_frames} frames lost ({stretch.reason})"
+
+
 def _frame_image(stem: str, frame: Frame) -> InputImage:
     source = FrameSource(frame.id.source_sha256, frame.id.pts, str(frame.time_base))
-    file_name = frame_file_name(stem, frame.id, ".jpg")
+    file_name = frame_file_name(stem, frame.id, "jpg")
     return InputImage(file_name, frame.image, encode_image(frame.image, ".jpg"), source)

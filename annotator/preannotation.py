@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from annotator.crop_dataset import CROPS_FOLDER, CropWriter
+from annotator.estimators import PoseEstimator
 from annotator.inputs import BadInput, Input
-from annotator.pipeline import FinishedShard, PoseEstimator, cut_shards, judge_visibility, process
+from annotator.pipeline import FinishedShard, Shard, cut_shards, judge_visibility, process
 from annotator.prediction_report import write_prediction_report
-from annotator.predictions import PREDICTIONS_FILE, Prediction
+from annotator.predictions import PREDICTIONS_FILE, Prediction, read_predictions
 from annotator.report import PICTURES
 from annotator.run_folder import RunFolder
 from cvat_export.archive import write_archive
@@ -23,7 +24,7 @@ from cvat_export.dataset import Category, Dataset
 
 ERRORS_FILE = "errors.jsonl"
 
-Progress = Callable[[int], None]  # called with the number of inputs that have just been done
+Progress = Callable[[int], object]  # called with the number of inputs that have just been done
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def preannotate(
     shards = cut_shards(loader for item in inputs for loader in item.loaders())
     done = folder.done_shards()
 
-    def remaining() -> Iterator[Any]:
+    def remaining() -> Iterator[Shard]:
         for shard in shards:
             if shard.number in done:
                 progress(len(shard.loaders))
@@ -96,8 +97,6 @@ def preannotate(
 
 def summarise(out: Path) -> Outcome:
     """Count what a finished run wrote."""
-    from annotator.predictions import read_predictions
-
     counts = [len(prediction.boxes) for prediction in read_predictions(out / PREDICTIONS_FILE)]
     errors = out / ERRORS_FILE
     skipped = len(errors.read_text("utf-8").splitlines()) if errors.exists() else 0

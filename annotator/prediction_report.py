@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,8 +13,8 @@ from annotator.predictions import Prediction
 from annotator.report import PICTURES, Tile, charts, contact_sheet, histogram, section, table, write_page
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Category
-from cvat_export.drawing import DrawingStyle, draw_instances, shrink
-from frame_tools.images import encode_image, read_image
+from cvat_export.drawing import DrawingStyle, draw_instances
+from frame_tools.images import encode_image, read_image, shrink
 
 _PICTURE_SIDE_PX = 960
 
@@ -35,7 +36,7 @@ def write_prediction_report(
     }
     left_out = f" {len(predictions) - len(shown)} more images are not shown." if len(shown) < len(predictions) else ""
     sections = [
-        section("Scores", charts(*_histograms(predictions)), _joint_table(predictions, category)),
+        section("Scores", charts(*_histograms(predictions), _joint_table(predictions, category))),
         contact_sheet(
             "Images, worst first",
             tiles,
@@ -51,7 +52,8 @@ def write_prediction_report(
 
 def _tile(out: Path, prediction: Prediction, category: Category) -> Tile:
     image = read_image(out / "images" / prediction.file_name)
-    instances = prediction.labelled(category.name).instances
+    # Without joint scores: seventeen numbers a person would hide the pose.
+    instances = [replace(i, joint_scores=None) for i in prediction.labelled(category.name).instances]
     drawn = draw_instances(image.pixels, instances, category.skeleton, DrawingStyle(scores=True))
     name = f"{PurePosixPath(prediction.file_name).stem}.jpg"
     write_bytes(out / PICTURES / name, encode_image(shrink(drawn, _PICTURE_SIDE_PX), ".jpg", quality=80))

@@ -31,8 +31,14 @@ class RunFolder:
     def locked(self, overwrite: bool) -> Iterator[None]:
         """Hold the folder, begun or continued. Raises AnnotatorError if it is another run's, or in use."""
         self._refuse_strangers()
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / _LOCK).open("w") as lock:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / _LOCK).open("w")
+        except OSError as error:
+            raise AnnotatorError(
+                f"{self.path}: cannot be written to: {error.strerror}; choose another folder"
+            ) from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -57,15 +57,6 @@ def joint_colours(skeleton: Skeleton) -> tuple[Colour, ...]:
     return tuple(own.get(j, SIDE_COLOURS[side]) for j, side in zip(skeleton.joints, skeleton.sides, strict=True))
 
 
-def shrink(image: RgbImage, longest_side_px: int) -> RgbImage:
-    """The image, made smaller if it is larger than this."""
-    factor = longest_side_px / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
 def _draw_box(canvas: RgbImage, instance: Instance, unit: float, style: DrawingStyle) -> None:
     colour = style.colour or BOX_COLOUR
     start, end = (_fixed_point(corner) for corner in instance.bbox_xyxy.reshape(2, 2))

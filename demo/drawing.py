@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +14,10 @@ import numpy.typing as npt
 from demo.palette import Rgb
 
 Image = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.floating[Any]]
+Corners = npt.NDArray[np.int32]  # (..., 2), in the fixed-point pixels that OpenCV draws with
 _SHIFT = 4  # OpenCV draws at sixteenths of a pixel
-_CIRCLE = np.array([(math.cos(a), math.sin(a)) for a in np.linspace(0, 2 * math.pi, 24, endpoint=False)], np.float32)
+_CIRCLE = np.array([(math.cos(a), math.sin(a)) for a in np.linspace(0, 2 * math.pi, 24, endpoint=False)])
 
 
 @dataclass(frozen=True)
@@ -28,45 +31,40 @@ class Camera:
     height: int
     horizon: float  # share of the image's height
 
-    def project(self, point: npt.NDArray[np.float64]) -> tuple[float, float]:
-        """Image x, y of a point in front of the camera."""
-        scale = self.scale(point)
-        return (
-            self.width / 2 + scale * (float(point[0]) - self.x),
-            self.horizon * self.height + scale * (self.up - float(point[2])),
-        )
-
-    def scale(self, point: npt.NDArray[np.float64]) -> float:
-        """Pixels a metre at a point's depth."""
-        return self.focal_px / max(float(point[1]), 0.5)
+    def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Image x, y (n, 2) of points in front of the camera (n, 3), and pixels a metre at their depths (n,)."""
+        scale = self.focal_px / np.maximum(points[:, 1], 0.5)
+        x = self.width / 2 + scale * (points[:, 0] - self.x)
+        y = self.horizon * self.height + scale * (self.up - points[:, 2])
+        return np.stack([x, y], axis=1), scale
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A polygon in one colour. depth: metres from the camera. owner: what `paint` writes into the owner map."""
+    """A convex polygon in one colour. depth: metres from the camera. owner: what `paint` writes into the owner map."""
 
     depth: float
-    polygon: npt.NDArray[np.float32]  # (n, 2) pixels
+    polygon: Corners
     colour: Rgb
     owner: int = 0
 
 
-def hull(camera: Camera, balls: Sequence[tuple[npt.NDArray[np.float64], float]]) -> npt.NDArray[np.float32]:
-    """The outline of the convex hull of balls (centre, radius in metres)."""
-    outlines = [disc(camera, centre, radius) for centre, radius in balls]
-    return outlines[0] if len(outlines) == 1 else cv2.convexHull(np.concatenate(outlines))[:, 0]
+def discs(centres: FloatArray, radii: FloatArray) -> Corners:
+    """Outlines (n, points, 2) of discs: centres (n, 2), radii (n,), pixels."""
+    # OpenCV counts from the centre of the first pixel, we from its corner.
+    outlines = centres[:, None] + radii[:, None, None] * _CIRCLE - 0.5
+    return np.round(outlines * (1 << _SHIFT)).astype(np.int32)
 
 
-def disc(camera: Camera, centre: npt.NDArray[np.float64], radius: float) -> npt.NDArray[np.float32]:
-    """The outline of a ball."""
-    return _CIRCLE * np.float32(camera.scale(centre) * radius) + np.array(camera.project(centre), np.float32)
+def hull(centres: FloatArray, radii: FloatArray) -> Corners:
+    """The outline (points, 2) of the convex hull of discs."""
+    outline: Corners = cv2.convexHull(discs(centres, radii).reshape(-1, 2))[:, 0]  # type: ignore[assignment]
+    return outline
 
 
 def paint(image: Image, owners: Image | None, shapes: Sequence[Shape]) -> None:
     """Paint shapes in their order, smooth into the image and hard-edged into the owner map."""
     for shape in shapes:
-        # OpenCV counts from the centre of the first pixel, we from its corner.
-        corners = np.round((shape.polygon - 0.5) * (1 << _SHIFT)).astype(np.int32)
-        cv2.fillConvexPoly(image, corners, shape.colour, cv2.LINE_AA, _SHIFT)
+        cv2.fillConvexPoly(image, shape.polygon, shape.colour, cv2.LINE_AA, _SHIFT)
         if owners is not None:
-            cv2.fillConvexPoly(owners, corners, shape.owner, cv2.LINE_8, _SHIFT)
+            cv2.fillConvexPoly(owners, shape.polygon, shape.owner, cv2.LINE_8, _SHIFT)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from demo.drawing import Camera, Shape, disc, hull
-from demo.palette import JOINT_COUNT, Rgb, marker_colour, suit_colour
+from demo.drawing import Camera, Shape, discs, hull
+from demo.palette import Rgb, marker_colour, suit_colour
 
-Point = npt.NDArray[np.float64]  # (3,)
+Point = npt.NDArray[np.float64]  # (3,) or (n, 3)
 
 JOINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
           "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee",
@@ -27,7 +27,10 @@ THIGH, SHIN, ANKLE_HEIGHT, FOOT = 0.245, 0.245, 0.045, 0.105
 UPPER_ARM, FOREARM, HAND = 0.17, 0.15, 0.05
 HIP_HALF_WIDTH, SHOULDER_HALF_WIDTH, TRUNK = 0.062, 0.115, 0.30
 HEAD_RADIUS, HEAD_ABOVE_SHOULDERS = 0.082, 0.125
-MARKER_RADIUS = 0.0145
+MARKER_RADIUS = 0.0165
+RIM = 1.22  # the dark rim's radius, in marker radii
+RIM_COLOUR: Rgb = (30, 30, 34)
+TROUSERS_SATURATION = 0.15
 # How far the skin lies in front of the joint, so that a limb does not hide its own marker.
 _SURFACE = {"shoulder": 0.08, "hip": 0.08, "elbow": 0.034, "wrist": 0.034, "knee": 0.042, "ankle": 0.065}
 
@@ -50,7 +53,6 @@ class Figure:
     phase: float = 0.0
     waves: bool = False
     skin: Rgb = (222, 184, 160)
-    trousers: Rgb = (74, 76, 84)
 
     def position(self, seconds: float) -> tuple[float, float]:
         """Where the figure stands on the ground."""
@@ -59,7 +61,7 @@ class Figure:
 
 
 def pose(figure: Figure, seconds: float) -> Mapping[str, Point]:
-    """The joints and, beside them, toes, hands, neck and head, in the world's axes."""
+    """The joints and, beside them, toes, hands, neck, head and cap, in the world's axes."""
     cycle = figure.phase + figure.cadence * seconds
     points: dict[str, Point] = {}
     stride = figure.speed * figure.stance / figure.cadence  # what a foot on the ground travels under the body
@@ -70,12 +72,13 @@ def pose(figure: Figure, seconds: float) -> Mapping[str, Point]:
         hip = np.array([0.0, sign * HIP_HALF_WIDTH, pelvis_up])
         points |= _leg(side, hip, (cycle + offset) % 1, stride / figure.height, figure.stance)
         twist = 0.10 * math.sin(2 * math.pi * (cycle + offset)) * min(figure.speed, 1)
-        shoulder = hip + [math.sin(lean) * TRUNK - twist * SHOULDER_HALF_WIDTH,
-                          sign * (SHOULDER_HALF_WIDTH - HIP_HALF_WIDTH), math.cos(lean) * TRUNK]  # fmt: skip
+        shoulder = hip + np.array([math.sin(lean) * TRUNK - twist * SHOULDER_HALF_WIDTH,
+                          sign * (SHOULDER_HALF_WIDTH - HIP_HALF_WIDTH), math.cos(lean) * TRUNK])  # fmt: skip
         points |= _arm(side, shoulder, sign, cycle + offset, figure, seconds)
     neck = (points["left_shoulder"] + points["right_shoulder"]) / 2
     points |= _head(neck, nod=0.06 * math.sin(4 * math.pi * cycle))
-    return {name: _to_world(point, figure, seconds) for name, point in points.items()}
+    world = _to_world(np.array(list(points.values())), figure, seconds)
+    return dict(zip(points, world, strict=True))
 
 
 def joint_positions(points: Mapping[str, Point]) -> npt.NDArray[np.float64]:
@@ -85,11 +88,14 @@ def joint_positions(points: Mapping[str, Point]) -> npt.NDArray[np.float64]:
 
 def draw_figure(figure: Figure, points: Mapping[str, Point], camera: Camera, owner: int) -> list[Shape]:
     """The figure as shapes, far ones first. Body shapes belong to `owner`, the marker of joint j to `owner` + 1 + j."""
-    pen = _Pen(figure, camera, owner)
-    shapes = [*pen.trunk(points), *pen.head(points)]
+    xy, scale = camera.project(np.array(list(points.values())))
+    places = {
+        name: (xy[i], scale[i] * figure.height, float(point[1])) for i, (name, point) in enumerate(points.items())
+    }
+    pen = _Pen(figure, places, owner)
+    shapes = [*pen.trunk(), *pen.head(), *pen.markers()]
     for side in ("left", "right"):
-        shapes += pen.leg(side, points) + pen.arm(side, points)
-    shapes += pen.markers(points)
+        shapes += pen.leg(side) + pen.arm(side)
     return sorted(shapes, key=lambda shape: -shape.depth)
 
 
@@ -106,7 +112,7 @@ def _leg(side: str, hip: Point, cycle: float, stride: float, stance: float) -> d
     ankle = np.array([forward, hip[1], ANKLE_HEIGHT + lift])
     knee, ankle = _two_bones(hip, ankle, THIGH, SHIN)
     pitch = math.asin(min(0.95, lift / FOOT)) * (1 - swung) - (0.25 * swung if stride else 0.0)
-    toe = ankle + [FOOT * math.cos(pitch), 0.0, -0.7 * ANKLE_HEIGHT - FOOT * math.sin(pitch)]
+    toe = ankle + np.array([FOOT * math.cos(pitch), 0.0, -0.7 * ANKLE_HEIGHT - FOOT * math.sin(pitch)])
     return {f"{side}_hip": hip, f"{side}_knee": knee, f"{side}_ankle": ankle, f"{side}_toe": toe}
 
 
@@ -138,20 +144,23 @@ def _arm(side: str, shoulder: Point, sign: int, cycle: float, figure: Figure, se
 
 
 def _head(neck: Point, nod: float) -> dict[str, Point]:
-    centre = neck + [0.012, 0.0, HEAD_ABOVE_SHOULDERS]
+    centre = neck + np.array([0.012, 0.0, HEAD_ABOVE_SHOULDERS])
     tilt = np.array([[math.cos(nod), 0, math.sin(nod)], [0, 1, 0], [-math.sin(nod), 0, math.cos(nod)]])
-    places = {"nose": (1.04, 0.0, -0.22), "left_eye": (0.87, 0.40, 0.18), "right_eye": (0.87, -0.40, 0.18),
-              "left_ear": (-0.05, 0.98, 0.0), "right_ear": (-0.05, -0.98, 0.0)}  # fmt: skip
+    # The cap's crown, and the four corners of a brim that points where the figure looks.
+    cap = {"crown": (-0.06, 0.0, 0.42), "brim1": (0.5, -0.6, 0.62), "brim2": (0.5, 0.6, 0.62),
+           "brim3": (1.3, -0.35, 0.62), "brim4": (1.3, 0.35, 0.62)}  # fmt: skip
+    face = {"nose": (1.04, 0.0, -0.22), "left_eye": (0.87, 0.40, 0.18), "right_eye": (0.87, -0.40, 0.18),
+            "left_ear": (-0.05, 0.98, 0.0), "right_ear": (-0.05, -0.98, 0.0)}  # fmt: skip
     return {"neck": neck, "head": centre} | {
-        name: centre + HEAD_RADIUS * (tilt @ np.array(place)) for name, place in places.items()
+        name: centre + HEAD_RADIUS * (tilt @ np.array(place)) for name, place in (face | cap).items()
     }
 
 
-def _to_world(point: Point, figure: Figure, seconds: float) -> Point:
+def _to_world(points: Point, figure: Figure, seconds: float) -> Point:
     x, y = figure.position(seconds)
     cos, sin = math.cos(figure.heading), math.sin(figure.heading)
-    forward, left, up = point * figure.height
-    return np.array([x + forward * cos - left * sin, y + forward * sin + left * cos, up])
+    forward, left, up = (points * figure.height).T
+    return np.stack([x + forward * cos - left * sin, y + forward * sin + left * cos, up], axis=1)
 
 
 def _smooth(share: float) -> float:
@@ -161,87 +170,76 @@ def _smooth(share: float) -> float:
 
 @dataclass(frozen=True)
 class _Pen:
-    """Turns world points into shapes of one figure."""
+    """Draws one figure. places: a point's name -> where in the image, pixels a body height, metres away."""
 
     figure: Figure
-    camera: Camera
+    places: Mapping[str, tuple[npt.NDArray[np.float64], float, float]]
     owner: int
 
-    def _limb(self, points: Mapping[str, Point], ends: dict[str, float], colour: Rgb, nearer: float = 0.0) -> Shape:
-        """The hull of spheres at named points; ends: point -> radius in body heights."""
-        balls = [(points[name], radius * self.figure.height) for name, radius in ends.items()]
-        depth = float(np.mean([ball[0][1] for ball in balls])) - nearer * self.figure.height
-        return Shape(depth, hull(self.camera, balls), colour, self.owner)
+    def _part(self, radii: dict[str, float], colour: Rgb, nearer: float = 0.0) -> Shape:
+        """The hull of balls at named points; radii, and how much nearer than its middle it counts, in body heights."""
+        places = [self.places[name] for name in radii]
+        sizes = np.array([radius * scale for radius, (_, scale, _) in zip(radii.values(), places, strict=True)])
+        depth = sum(metres for _, _, metres in places) / len(places) - nearer * self.figure.height
+        return Shape(depth, hull(np.array([xy for xy, _, _ in places]), sizes), colour, self.owner)
 
-    def _shade(self, side: str, points: Mapping[str, Point]) -> float:
+    def _shade(self, side: str) -> float:
         """Limbs on the far side are darker."""
         other = "right" if side == "left" else "left"
-        behind = points[f"{side}_hip"][1] - points[f"{other}_hip"][1]
-        return float(np.clip(1 - 1.1 * behind / self.figure.height, 0.86, 1.0))
+        behind = self.places[f"{side}_hip"][2] - self.places[f"{other}_hip"][2]
+        return 0.86 if behind > 0.06 * self.figure.height else 1.0
 
-    def leg(self, side: str, points: Mapping[str, Point]) -> list[Shape]:
-        shade = self._shade(side, points)
-        trousers = _darker(self.figure.trousers, shade)
-        shoe = suit_colour(self.figure.suit, 0.46 * shade)
+    def leg(self, side: str) -> list[Shape]:
+        hip, knee, ankle, toe = (f"{side}_{name}" for name in ("hip", "knee", "ankle", "toe"))
+        shade = self._shade(side)
+        trousers = suit_colour(self.figure.suit, 0.34 * shade, TROUSERS_SATURATION)
         return [
-            self._limb(points, {f"{side}_ankle": 0.026, f"{side}_toe": 0.018}, shoe),
-            self._limb(points, {f"{side}_knee": 0.036, f"{side}_ankle": 0.023}, trousers, nearer=0.002),
-            self._limb(points, {f"{side}_hip": 0.052, f"{side}_knee": 0.037}, trousers, nearer=0.004),
+            self._part({ankle: 0.026, toe: 0.018}, suit_colour(self.figure.suit, 0.46 * shade)),
+            self._part({knee: 0.036, ankle: 0.023}, trousers, nearer=0.002),
+            self._part({hip: 0.052, knee: 0.037}, trousers, nearer=0.004),
         ]
 
-    def arm(self, side: str, points: Mapping[str, Point]) -> list[Shape]:
-        shade = self._shade(side, points)
+    def arm(self, side: str) -> list[Shape]:
+        shoulder, elbow, wrist, hand = (f"{side}_{name}" for name in ("shoulder", "elbow", "wrist", "hand"))
+        shade = self._shade(side)
         sleeve = suit_colour(self.figure.suit, 0.60 * shade)
-        skin = _darker(self.figure.skin, shade)
         return [
-            self._limb(points, {f"{side}_hand": 0.021, f"{side}_wrist": 0.016}, skin),
-            self._limb(points, {f"{side}_elbow": 0.027, f"{side}_wrist": 0.022}, sleeve, nearer=0.004),
-            self._limb(points, {f"{side}_shoulder": 0.036, f"{side}_elbow": 0.028}, sleeve, nearer=0.002),
+            self._part({hand: 0.021, wrist: 0.016}, _darker(self.figure.skin, shade)),
+            self._part({elbow: 0.027, wrist: 0.022}, sleeve, nearer=0.004),
+            self._part({shoulder: 0.036, elbow: 0.028}, sleeve, nearer=0.002),
         ]
 
-    def trunk(self, points: Mapping[str, Point]) -> list[Shape]:
-        jacket = suit_colour(self.figure.suit, 0.55)
+    def trunk(self) -> list[Shape]:
         corners = {"left_shoulder": 0.042, "right_shoulder": 0.042, "left_hip": 0.05, "right_hip": 0.05}
         return [
-            self._limb(points, {"neck": 0.034, "head": 0.03}, _darker(self.figure.skin, 0.9)),
-            self._limb(points, corners, jacket, nearer=0.075),
+            self._part({"neck": 0.034, "head": 0.03}, _darker(self.figure.skin, 0.9)),
+            self._part(corners, suit_colour(self.figure.suit, 0.55), nearer=0.03),
         ]
 
-    def head(self, points: Mapping[str, Point]) -> list[Shape]:
-        """A face, and a cap of the suit's colour whose brim points where the figure looks."""
-        centre, radius = points["head"], HEAD_RADIUS * self.figure.height
-        face = hull(self.camera, [(centre, radius)])
-        forward = np.array([math.cos(self.figure.heading), math.sin(self.figure.heading), 0.0])
-        up = np.array([0.0, 0.0, 1.0])
-        crown = [(centre + radius * (0.42 * up - 0.06 * forward), 0.80 * radius)]
-        side = np.cross(forward, up)
-        brim = [(centre + radius * (0.62 * up + along * forward + across * side), 0.10 * radius)
-                for along, across in ((0.5, -0.6), (0.5, 0.6), (1.3, -0.35), (1.3, 0.35))]  # fmt: skip
+    def head(self) -> list[Shape]:
         cap = suit_colour(self.figure.suit, 0.50)
-        depth = float(centre[1])
-        brim_depth = depth + 0.9 * radius * forward[1] - (0.02 if forward[1] < 0.3 else 0.0)
+        brim = {f"brim{corner}": 0.10 * HEAD_RADIUS for corner in (1, 2, 3, 4)}
         return [
-            Shape(depth, face, self.figure.skin, self.owner),
-            Shape(depth - 0.01, hull(self.camera, crown), cap, self.owner),
-            Shape(brim_depth, hull(self.camera, brim), _darker(cap, 0.9), self.owner),
+            self._part({"head": HEAD_RADIUS}, self.figure.skin),
+            self._part({"crown": 0.80 * HEAD_RADIUS}, cap, nearer=0.006),
+            self._part(brim, _darker(cap, 0.9), nearer=0.010),
         ]
 
-    def markers(self, points: Mapping[str, Point]) -> list[Shape]:
-        """Two discs a joint, a dark rim and the colour; they lie on the limb's surface, so nearer than its middle."""
+    def markers(self) -> list[Shape]:
+        """Two discs a joint: a dark rim and the colour."""
+        places = [self.places[name] for name in JOINTS]
+        centres = np.array([xy for xy, _, _ in places])
+        radii = MARKER_RADIUS * np.array([scale for _, scale, _ in places])
+        rims, colours = discs(centres, RIM * radii), discs(centres, radii)
         shapes = []
-        for joint in range(JOINT_COUNT):
-            name = JOINTS[joint]
-            surface = _SURFACE.get(name.partition("_")[2], 0.0)
-            depth = float(points[name][1]) - (surface + 0.003) * self.figure.height
-            radius = MARKER_RADIUS * self.figure.height
-            for scale, paint in ((1.25, (30, 30, 34)), (1.0, marker_colour(joint))):
-                outline = disc(self.camera, points[name], scale * radius)
-                shapes.append(Shape(depth, outline, paint, self.owner + 1 + joint))
+        for joint, name in enumerate(JOINTS):
+            surface = _SURFACE.get(name.partition("_")[2], 0.0) + 0.003
+            depth = places[joint][2] - surface * self.figure.height
+            shapes.append(Shape(depth, rims[joint], RIM_COLOUR, self.owner))
+            shapes.append(Shape(depth, colours[joint], marker_colour(joint), self.owner + 1 + joint))
         return shapes
 
 
 def _darker(colour: Rgb, factor: float) -> Rgb:
     red, green, blue = (round(factor * channel) for channel in colour)
     return red, green, blue
-
-

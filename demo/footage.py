@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.labels import Instance
 from cvat_export.skeleton import read_skeleton
-from demo.film import FRAME_RATE, HEIGHT, TIME_BASE, WIDTH, Person, film
+from demo.film import FRAME_RATE, HEIGHT, TIME_BASE, WIDTH, Frame, Person, film
+from frame_tools.frame import FrameId, frame_file_name
 
 CATEGORY = "person"
 
 
-def write_footage(path: Path, progress: Callable[[int], object] = lambda _: None) -> Dataset:
-    """Draw the film into an H.264 file; return the truth, its images named as `annotator choose-frames` names them.
+def write_footage(path: Path, frames: Iterable[Frame] | None = None) -> Dataset:
+    """Encode frames, by default the whole film, as H.264 in an MP4 file, and return the truth about them.
 
-    progress is called with 1 after each frame.
+    The truth's images are named as `annotator choose-frames` names them.
     """
     import av
 
@@ -26,23 +27,22 @@ def write_footage(path: Path, progress: Callable[[int], object] = lambda _: None
         stream = container.add_stream("libx264", rate=FRAME_RATE)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.options = {"crf": "18", "preset": "veryfast"}
-        stream.codec_context.thread_count = 1  # so that the bytes do not depend on the machine's cores
-        for frame in film():
+        stream.codec_context.thread_count = 2  # of any machine: the bytes depend on it
+        for frame in film() if frames is None else frames:
             picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24")
             picture.pts, picture.time_base = frame.pts, TIME_BASE
             container.mux(stream.encode(picture))
             drawn.append((frame.pts, frame.people))
-            progress(1)
         container.mux(stream.encode())
-    source = f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
-    skeleton = read_skeleton("coco17")
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     images = tuple(
-        LabelledImage(f"{source}-{pts}.jpg", WIDTH, HEIGHT, tuple(map(_instance, people))) for pts, people in drawn
+        LabelledImage(
+            frame_file_name(path.stem, FrameId(sha256, pts), ".jpg"), WIDTH, HEIGHT, tuple(map(_instance, people))
+        )
+        for pts, people in drawn
     )
-    return Dataset((Category(CATEGORY, skeleton),), images)
+    return Dataset((Category(CATEGORY, read_skeleton("coco17")),), images)
 
 
 def _instance(person: Person) -> Instance:
-    return Instance(
-        CATEGORY, person.bbox_xyxy, person.xy, person.visibility, extra={"visible_px": person.area}
-    )
+    return Instance(CATEGORY, person.bbox_xyxy, person.xy, person.visibility, extra={"visible_px": person.area})

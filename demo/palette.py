@@ -1,12 +1,13 @@
 """Colours by hue and saturation in YCbCr, the space that video is stored in: hue survives H.264, brightness is free.
 
-Three bands of saturation never meet, so that linear filters can tell them apart: scenery below `MUTED`, suits near
+Three bands of saturation never meet, so that linear filters can tell them apart: scenery below `MUTED`, suits up to
 `SUIT_SATURATION`, joint markers at the rim of what RGB can show.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ def direction(hue: float) -> npt.NDArray[np.float64]:
     return np.array([math.cos(hue), math.sin(hue)])
 
 
+@cache
 def colour(hue: float, saturation: float, luma: float) -> Rgb:
     """RGB of a hue; saturation is the length of (Cb, Cr). Clipped where RGB cannot show it."""
     rgb = luma + RGB_OF_CHROMA @ (saturation * direction(hue))
@@ -44,6 +46,7 @@ def marker_saturation(hue: float) -> float:
     return float(1 / np.ptp(RGB_OF_CHROMA @ direction(hue)))
 
 
+@cache
 def marker_colour(joint: int) -> Rgb:
     """The colour of a joint's marker: the most saturated of its hue."""
     hue = MARKER_HUES[joint]
@@ -51,6 +54,6 @@ def marker_colour(joint: int) -> Rgb:
     return colour(hue, saturation, luma=-float((RGB_OF_CHROMA @ direction(hue)).min()) * saturation)
 
 
-def suit_colour(figure: int, luma: float) -> Rgb:
-    """The colour of the n-th figure's clothes."""
-    return colour(SUIT_HUES[figure], SUIT_SATURATION, luma)
+def suit_colour(suit: int, luma: float, saturation: float = SUIT_SATURATION) -> Rgb:
+    """A colour of the n-th suit."""
+    return colour(SUIT_HUES[suit], saturation, luma)

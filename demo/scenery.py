@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from demo.drawing import Camera, Image
+from demo.drawing import Camera, FloatArray, Image
 from demo.palette import Rgb
 
 STRIP_WIDTH = 2400  # pixels; wider than the way of any camera here
@@ -20,14 +20,25 @@ TEXTURE_PX_A_METRE = 48
 class Strip:
     """A picture that stands upright at a depth; its left edge lies at world x 0 minus `left` metres.
 
-    alpha: (height, width) float32 in 0..1. top: the image row of its first row.
+    phases: picture (height, width, 3), alpha and 1 - alpha (height, width) float32, moved left by 0, 1/4, 1/2, 3/4
+    of a pixel: a slow pan must not jerk, and shifting each frame would cost more than all figures. top: the image
+    row of its first row.
     """
 
     depth: float
-    picture: Image
-    alpha: npt.NDArray[np.float32]
+    phases: tuple[tuple[Image, FloatArray, FloatArray], ...]
     top: int
     left: float
+
+    def blend(self, image: Image, camera: Camera) -> None:
+        """Lay it over the image."""
+        shift = camera.focal_px / self.depth * (camera.x + self.left) - camera.width / 2
+        quarters = round(max(shift, 0.0) * len(self.phases))
+        start, phase = divmod(quarters, len(self.phases))
+        picture, alpha, beneath = (part[:, start : start + camera.width] for part in self.phases[phase])
+        rows = image[self.top : self.top + len(picture)]
+        count = len(rows)
+        rows[:] = cv2.blendLinear(picture[:count], rows, alpha[:count], beneath[:count])
 
 
 @dataclass(frozen=True)
@@ -41,21 +52,25 @@ class Scenery:
     def render(self, camera: Camera) -> Image:
         """The background as the camera sees it, a new array."""
         image = self.sky.copy()
-        self._render_floor(image, camera)
+        line = int(camera.horizon * camera.height)
+        image[line:] = self.floor[-1, 0]  # as far as the texture has faded away
+        map_x, map_y = _floor_map(replace(camera, x=0.0), len(self.floor))
+        shifted = map_x + np.float32(camera.x * TEXTURE_PX_A_METRE + self.floor.shape[1] / 2)
+        image[-len(map_y) :] = cv2.remap(self.floor, shifted, map_y, cv2.INTER_LINEAR)
         for strip in self.strips:
-            _blend(image, strip, camera)
+            strip.blend(image, camera)
         return image
 
-    def _render_floor(self, image: Image, camera: Camera) -> None:
-        first = int(camera.horizon * camera.height) + 1
-        rows = np.arange(first, camera.height, dtype=np.float32) + 0.5
-        depth = camera.focal_px * camera.up / (rows - camera.horizon * camera.height)
-        columns = (np.arange(camera.width, dtype=np.float32) + 0.5 - camera.width / 2) / camera.focal_px
-        x = camera.x + depth[:, None] * columns[None]
-        height, width = self.floor.shape[:2]
-        map_x = np.mod(x * TEXTURE_PX_A_METRE, width).astype(np.float32)
-        map_y = np.repeat(np.minimum(depth * TEXTURE_PX_A_METRE, height - 1)[:, None], camera.width, axis=1)
-        image[first:] = cv2.remap(self.floor, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+
+@cache
+def _floor_map(camera: Camera, texture_rows: int) -> tuple[FloatArray, FloatArray]:
+    """For each pixel of the rows nearer than the texture's end: its column, from the middle, and its row."""
+    rows = np.arange(int(camera.horizon * camera.height) + 1, camera.height, dtype=np.float32) + 0.5
+    depth = camera.focal_px * camera.up / (rows - camera.horizon * camera.height)
+    depth = depth[TEXTURE_PX_A_METRE * depth < texture_rows - 1]
+    columns = (np.arange(camera.width, dtype=np.float32) + 0.5 - camera.width / 2) / camera.focal_px
+    map_x = TEXTURE_PX_A_METRE * depth[:, None] * columns[None]
+    return map_x, np.repeat(TEXTURE_PX_A_METRE * depth[:, None], camera.width, axis=1)
 
 
 def park(width: int, height: int, horizon: float, evening: bool) -> Scenery:
@@ -63,9 +78,9 @@ def park(width: int, height: int, horizon: float, evening: bool) -> Scenery:
     rng = np.random.default_rng(5)
     top, bottom = ((176, 176, 196), (232, 214, 202)) if evening else ((186, 204, 218), (232, 234, 230))
     line = int(horizon * height)
-    hills = _strip(60, line - 92, 100, lambda p, a: _ridge(p, a, rng, (168, 176, 182), 55, 26), width)
-    woods = _strip(26, line - 120, 130, lambda p, a: _trees(p, a, rng, (142, 156, 140), 60, 46), width)
-    trees = _strip(13, line - 190, 214, lambda p, a: _trees(p, a, rng, (120, 136, 116), 16, 84), width)
+    hills = _strip(60, line - 82, 90, lambda p, a: _ridge(p, a, rng, (168, 176, 182), 48, 23), width)
+    woods = _strip(26, line - 106, 115, lambda p, a: _trees(p, a, rng, (142, 156, 140), 60, 41), width)
+    trees = _strip(13, line - 168, 190, lambda p, a: _trees(p, a, rng, (120, 136, 116), 16, 74), width)
     floor = _paving(rng, (186, 182, 172), (150, 158, 136))
     return Scenery(_gradient(width, height, top, bottom), (hills, woods, trees), floor)
 
@@ -74,30 +89,27 @@ def hall(width: int, height: int, horizon: float) -> Scenery:
     """A wall with windows and a wooden floor."""
     rng = np.random.default_rng(6)
     line = int(horizon * height)
-    wall_bottom = line + int(860 / 10.5 * 1.4 * height / 540)
+    wall_bottom = line + int(0.215 * height)
     wall = _strip(10.5, 0, wall_bottom, lambda p, a: _windows(p, a), width)
     floor = _planks(rng, (186, 168, 150))
     return Scenery(_gradient(width, height, (200, 200, 200), (200, 200, 200)), (wall,), floor)
 
 
-def _strip(
-    depth: float, top: int, height: int, fill: Callable[[Image, npt.NDArray[np.float32]], None], width: int
-) -> Strip:
+def _strip(depth: float, top: int, height: int, fill: Callable[[Image, FloatArray], None], width: int) -> Strip:
     picture = np.zeros((height, STRIP_WIDTH, 3), np.uint8)
     alpha = np.zeros((height, STRIP_WIDTH), np.float32)
     fill(picture, alpha)
-    return Strip(depth, picture, alpha, top, left=0.25 * STRIP_WIDTH * depth / width)
+    phases = tuple(_shift(picture, alpha, quarter / 4) for quarter in range(4))
+    return Strip(depth, phases, top, left=0.25 * STRIP_WIDTH * depth / width)
 
 
-def _blend(image: Image, strip: Strip, camera: Camera) -> None:
-    """Shift by sub-pixels, so that slow pans do not jerk."""
-    shift = camera.focal_px / strip.depth * (camera.x + strip.left) - camera.width / 2
-    matrix = np.array([[1, 0, -shift], [0, 1, 0]], np.float32)
-    size = (camera.width, len(strip.picture))
-    picture = cv2.warpAffine(strip.picture, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(strip.alpha, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-    rows = image[strip.top : strip.top + size[1]]
-    rows[:] = cv2.blendLinear(picture, rows, alpha, 1 - alpha)
+def _shift(picture: Image, alpha: FloatArray, pixels: float) -> tuple[Image, FloatArray, FloatArray]:
+    """Both moved to the left, and what is left of what lies behind."""
+    matrix = np.array([[1, 0, -pixels], [0, 1, 0]])
+    size = (alpha.shape[1], alpha.shape[0])
+    moved = cv2.warpAffine(picture, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    opaque = cv2.warpAffine(alpha, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    return moved, opaque, 1 - opaque  # type: ignore[return-value]
 
 
 def _gradient(width: int, height: int, top: Rgb, bottom: Rgb) -> Image:
@@ -106,17 +118,16 @@ def _gradient(width: int, height: int, top: Rgb, bottom: Rgb) -> Image:
     return np.repeat(column, width, axis=1).round().astype(np.uint8)
 
 
-def _fade(floor: npt.NDArray[np.float32]) -> Image:
+def _fade(floor: FloatArray) -> Image:
     """Fade the texture away with distance, where it would alias."""
     metres = np.arange(len(floor), dtype=np.float32) / TEXTURE_PX_A_METRE
     share = np.clip((15 - metres) / 11, 0, 1)[:, None, None]
     mean = floor[-TEXTURE_PX_A_METRE:].reshape(-1, 3).mean(axis=0)
-    return (mean + (floor - mean) * share).clip(0, 255).astype(np.uint8)
+    faded = (mean + (floor - mean) * share).clip(0, 255).astype(np.uint8)
+    return np.tile(faded, (1, 4, 1))  # as wide as any camera here sees
 
 
-def _ridge(
-    picture: Image, alpha: npt.NDArray[np.float32], rng: np.random.Generator, colour: Rgb, mean: float, swing: float
-) -> None:
+def _ridge(picture: Image, alpha: FloatArray, rng: np.random.Generator, colour: Rgb, mean: float, swing: float) -> None:
     x = np.arange(STRIP_WIDTH)
     waves = sum(np.sin(x / rng.uniform(70, 330) + rng.uniform(0, 6)) / 3 for _ in range(3))
     tops = len(picture) - mean - swing * np.asarray(waves)
@@ -124,9 +135,7 @@ def _ridge(
     alpha[:] = np.clip(np.arange(len(picture))[:, None] - tops[None] + 0.5, 0, 1)
 
 
-def _trees(
-    picture: Image, alpha: npt.NDArray[np.float32], rng: np.random.Generator, colour: Rgb, count: int, size: int
-) -> None:
+def _trees(picture: Image, alpha: FloatArray, rng: np.random.Generator, colour: Rgb, count: int, size: int) -> None:
     """Trunks and crowns of a few overlapping discs."""
     height = len(picture)
     picture[:] = colour
@@ -145,20 +154,21 @@ def _trees(
     alpha[-3:] = 1  # a hem of grass
 
 
-def _windows(picture: Image, alpha: npt.NDArray[np.float32]) -> None:
+def _windows(picture: Image, alpha: FloatArray) -> None:
     height = len(picture)
     picture[:] = _gradient(1, height, (214, 208, 200), (196, 188, 180))
     alpha[:] = 1
+    frame, pane, glow = (236, 234, 230), (188, 202, 212), (204, 215, 222)
+    top, bottom = int(0.14 * height), int(0.62 * height)
     for left in range(60, STRIP_WIDTH, 300):
-        box = (left, int(0.14 * height)), (left + 190, int(0.62 * height))
-        cv2.rectangle(picture, (box[0][0] - 8, box[0][1] - 8), (box[1][0] + 8, box[1][1] + 8), (236, 234, 230), -1)
-        cv2.rectangle(picture, *box, (188, 202, 212), -1)
-        glow = np.array([[left + 20, box[1][1]], [left + 110, box[0][1]], [left + 160, box[0][1]], [left + 70, box[1][1]]])
-        cv2.fillConvexPoly(picture, glow, (204, 215, 222), cv2.LINE_AA)
-        cv2.line(picture, (left + 95, box[0][1]), (left + 95, box[1][1]), (236, 234, 230), 6)
-        middle = (box[0][1] + box[1][1]) // 2
-        cv2.line(picture, (left, middle), (left + 190, middle), (236, 234, 230), 6)
-        cv2.rectangle(picture, (left - 16, box[1][1] + 8), (left + 206, box[1][1] + 18), (222, 218, 212), -1)
+        right = left + 190
+        cv2.rectangle(picture, (left - 8, top - 8), (right + 8, bottom + 8), frame, -1)
+        cv2.rectangle(picture, (left, top), (right, bottom), pane, -1)
+        streak = [(left + 20, bottom), (left + 110, top), (left + 160, top), (left + 70, bottom)]
+        cv2.fillConvexPoly(picture, np.array(streak), glow, cv2.LINE_AA)
+        cv2.line(picture, (left + 95, top), (left + 95, bottom), frame, 6)
+        cv2.line(picture, (left, (top + bottom) // 2), (right, (top + bottom) // 2), frame, 6)
+        cv2.rectangle(picture, (left - 16, bottom + 8), (right + 16, bottom + 18), (222, 218, 212), -1)
     picture[int(0.93 * height) :] = (150, 140, 132)
     picture[int(0.925 * height) : int(0.935 * height)] = (122, 114, 108)
 

@@ -15,8 +15,8 @@ from annotator.commands.options import execution_options, json_option
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from annotator.estimators import PoseEstimator
     from annotator.inputs import Input
-    from annotator.pipeline import PoseEstimator
 
 EXIT_SKIPPED = 3
 

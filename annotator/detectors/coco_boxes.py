@@ -34,7 +34,7 @@ class CocoBoxDetector:
         self, path: Path, images: Sequence[LabelledImage], classes: frozenset[str], options: DetectionOptions
     ) -> None:
         self.name = path.name
-        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.sha256: str | None = hashlib.sha256(path.read_bytes()).hexdigest()
         self._path = path
         self._options = options
         self._boxes = {image.file_name: (image, _boxes(image, classes)) for image in images}

@@ -16,7 +16,7 @@ class FullFrameDetector:
     """Never chosen unasked: where nothing is found, nothing is what other detectors say."""
 
     name = "full-frame"
-    sha256 = None
+    sha256: str | None = None
 
     def prepare(self, file_name: str, image: RgbImage) -> tuple[int, int]:
         """Height and width."""

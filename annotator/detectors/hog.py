@@ -35,20 +35,20 @@ class HogDetector:
     """
 
     name = "hog"
-    sha256 = None
+    sha256: str | None = None
 
     def __init__(self, options: DetectionOptions) -> None:
         select_classes((CLASS_NAME,), options.classes, where="hog")
         self._options = options
         self._descriptor = cv2.HOGDescriptor()
-        self._descriptor.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+        self._descriptor.setSVMDetector(np.array(cv2.HOGDescriptor.getDefaultPeopleDetector(), np.float32))
 
     def prepare(self, file_name: str, image: RgbImage) -> Boxes:
         """Everything: there is no model to wait for, and so several threads do it."""
         size = (image.shape[1], image.shape[0])
         bbox_xyxy, margins = self._windows(image)
         bbox_xyxy = bbox_xyxy.clip(0, np.array(size * 2, np.float32))
-        scores = 1 / (1 + np.exp(-2 * (margins - 1)))
+        scores = (1 / (1 + np.exp(-2 * (margins - 1)))).astype(np.float32)
         kept = suppress(bbox_xyxy, scores, np.zeros(len(scores)), min(self._options.iou, _MOST_OVERLAP))
         return keep_wanted(Boxes(bbox_xyxy[kept], scores[kept], (CLASS_NAME,) * len(kept)), size, self._options)
 
@@ -73,4 +73,5 @@ class HogDetector:
         halves = windows[:, 2:] / 2 * np.array(_PERSON_SHARE, np.float32)
         octaves = np.log2(_WORKING_SIDE_PX / (2 * halves[:, 1])).clip(min=0)
         margins = np.asarray(weights, np.float32).reshape(-1) - _PENALTY_PER_OCTAVE * octaves
-        return np.hstack([centres - halves, centres + halves]) / np.float32(scale), margins.astype(np.float32)
+        corners = np.hstack([centres - halves, centres + halves]) / scale
+        return corners.astype(np.float32), margins.astype(np.float32)

@@ -40,7 +40,7 @@ def load_yolo(path: Path, options: DetectionOptions, execution: Execution) -> Yo
     if model.format is ModelFormat.PICKLE:
         from annotator.detectors.ultralytics import open_ultralytics
 
-        session = open_ultralytics(model, execution)
+        session: Session = open_ultralytics(model, execution)
     else:
         session = open_session(path, execution)
     return YoloDetector(session, path.name, hash_model(model), options)

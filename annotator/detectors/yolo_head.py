@@ -57,7 +57,7 @@ def recognise_head(shapes: Sequence[tuple[int, ...]], card: YoloCard, where: str
     Raises AnnotatorError where the shapes are not those that the card promises, or no head of this family.
     """
     found = [index for index, shape in enumerate(shapes) if len(shape) == 3]
-    if len(found) == 1 and len(shapes) == (2 if card.task == "segment" else 1):
+    if len(found) == 1 and len(shapes) <= (2 if card.task == "segment" else 1):
         names, keypoint_shape = card.class_names, card.keypoint_shape or (0, 3)
         _, rows, columns = shapes[found[0]]
         extra = keypoint_shape[0] * keypoint_shape[1]
@@ -102,7 +102,7 @@ def decode(output: npt.NDArray[Any], head: YoloHead, classes: Sequence[int], min
 def _read_rows(rows: npt.NDArray[Any], head: YoloHead) -> Candidates:
     rows = rows.astype(np.float32, copy=False)
     joint_count, numbers = head.keypoint_shape
-    joints = rows[:, 6 : 6 + joint_count * numbers].reshape(-1, joint_count, numbers)
+    joints = rows[:, 6 : 6 + joint_count * numbers].reshape(len(rows), joint_count, numbers)
     return Candidates(rows[:, :4], rows[:, 4], rows[:, 5].round().astype(np.intp), joints)
 
 
@@ -117,7 +117,7 @@ def _read_anchors(columns: npt.NDArray[Any], head: YoloHead) -> Candidates:
         np.hstack([centres - halves, centres + halves]),
         np.take_along_axis(by_class, class_ids[None], axis=0)[0],
         class_ids,
-        extra.T.reshape(-1, joint_count, numbers),
+        extra.T.reshape(len(class_ids), joint_count, numbers),
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cvat_export.drawing import DrawingStyle, draw_instances, joint_colours, shrink
+from cvat_export.drawing import DrawingStyle, draw_instances, joint_colours
 from cvat_export.labels import Instance
 from cvat_export.skeleton import Skeleton
 
@@ -54,9 +54,3 @@ def test_joints_not_labelled_are_not_drawn():
 def test_far_outside_and_names_and_scores_are_survived():
     instance = _instance([(-1e5, 20), (1e9, 20)])
     draw_instances(np.zeros((60, 60, 3), np.uint8), [instance], PAIR, DrawingStyle(names=True, scores=True))
-
-
-def test_shrink_never_enlarges():
-    image = np.zeros((100, 50, 3), np.uint8)
-    assert shrink(image, 200) is image
-    assert shrink(image, 40).shape == (40, 20, 3)

@@ -57,7 +57,7 @@ def identify(path: Path) -> ModelFile:
         raise TrainersError(f"{path}: the file is empty; expected {_KNOWN}")
     if head[4:8] == b"TFL3":
         return ModelFile(path, ModelFormat.TFLITE)  # before zip: Ultralytics appends one to its TFLite files
-    if zipfile.is_zipfile(path):
+    if head.startswith(b"PK\x03\x04"):  # not is_zipfile: a zip at the end of a pickle is still a pickle
         return ModelFile(path, _zip_format(path))
     if head.lstrip().startswith(b"<"):
         return ModelFile(path, _xml_format(path))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trainers.errors import TrainersError
+from trainers.runtimes.batching import check_batch, check_single_input, join_rows, split_rows
 from trainers.runtimes.formats import ModelFile, ModelFormat
 from trainers.runtimes.metadata import read_metadata
-from trainers.runtimes.session import Execution, TensorSpec, check_batch, check_single_input, join_pieces
+from trainers.runtimes.session import Execution, TensorSpec
 
 if TYPE_CHECKING:
     import openvino
@@ -19,15 +22,13 @@ if TYPE_CHECKING:
 
 def open_openvino(model: ModelFile, execution: Execution) -> OpenVinoSession:
     """Read and compile a model. Raises TrainersError where OpenVINO cannot, with what it said."""
-    import openvino
-
-    core = openvino.Core()
+    core = import_openvino().Core()
     device = _device(core, execution.device)
     try:
         if model.format in (ModelFormat.TORCHSCRIPT, ModelFormat.PT2):
             from trainers.runtimes.torch_to_openvino import convert_torch
 
-            graph = convert_torch(model)
+            graph = convert_torch(model, execution.trust)
         else:
             graph = core.read_model(model.path)
         check_single_input(len(graph.inputs), model)
@@ -46,6 +47,19 @@ def open_openvino(model: ModelFile, execution: Execution) -> OpenVinoSession:
             f"this {device}; use --precision {session.precision} or auto"
         )
     return session
+
+
+def import_openvino() -> ModuleType:
+    """The package, imported without what it otherwise does at import: report that over the network."""
+    name = "openvino_telemetry"
+    if name not in sys.modules:
+        sys.modules[name] = None  # type: ignore[assignment]  # makes its import fail, which openvino provides for
+    try:
+        import openvino
+    finally:
+        if sys.modules[name] is None:
+            del sys.modules[name]
+    return openvino
 
 
 class OpenVinoSession:
@@ -75,14 +89,13 @@ class OpenVinoSession:
 
     def _run_pieces(self, batch: npt.NDArray[Any], size: int) -> tuple[npt.NDArray[Any], ...]:
         """Pieces of `size` rows, as many at once as there are requests; the last piece is filled up."""
-        padded = np.concatenate([batch, np.repeat(batch[-1:], -len(batch) % size, axis=0)])
-        pieces = [padded[start : start + size] for start in range(0, len(padded), size)]
+        pieces = split_rows(batch, size)
         results = []
         for start in range(0, len(pieces), len(self._requests)):
             group = pieces[start : start + len(self._requests)]
             started = [self._start(index, piece) for index, piece in enumerate(group)]
             results += [self._wait(request) for request in started]
-        return join_pieces(results, [output.name for output in self.outputs], size, len(batch))
+        return join_rows(results, self.outputs, size, len(batch))
 
     def _start(self, index: int, piece: npt.NDArray[Any]) -> openvino.InferRequest:
         import openvino

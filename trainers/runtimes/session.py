@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -59,34 +59,34 @@ class Session(Protocol):
 
 
 def open_session(path: Path, execution: Execution = Execution()) -> Session:
-    """Load the model file (or OpenVINO folder) at `path`. Raises TrainersError, saying what would help."""
+    """Load the model file (or OpenVINO folder) at `path`.
+
+    Where `execution` leaves the runtime open, the next one is tried if the first cannot load the file. Raises
+    TrainersError, saying what would help.
+    """
     model = identify(Path(path))
-    runtime = choose_runtime(model, execution)
-    if runtime == "openvino":
-        from trainers.runtimes.openvino_session import open_openvino
-
-        return open_openvino(model, execution)
-    if runtime == "onnxruntime":
-        from trainers.runtimes.onnx_session import open_onnx
-
-        return open_onnx(model, execution)
-    from trainers.runtimes.torch_session import open_torch
-
-    return open_torch(model, execution)
+    able = able_runtimes(model, execution)
+    refusals = []
+    for runtime in able:
+        try:
+            return _OPENERS[runtime](model, execution)
+        except TrainersError as error:
+            refusals.append(error)
+    if len(refusals) == 1 or all(str(refusal) == str(refusals[0]) for refusal in refusals):
+        raise refusals[0]
+    raise TrainersError("\n".join(f"{runtime}: {error}" for runtime, error in zip(able, refusals, strict=True)))
 
 
-def choose_runtime(model: ModelFile, execution: Execution) -> str:
-    """The runtime that `execution` means for this kind of file; "auto" is the first of `RUNTIMES` that fits.
+def able_runtimes(model: ModelFile, execution: Execution) -> tuple[str, ...]:
+    """The runtimes to try, best first: the one asked for, or those of `RUNTIMES` that have the device.
 
-    CUDA belongs to torch and ONNX Runtime: OpenVINO's GPUs are Intel's.
+    CUDA belongs to torch and ONNX Runtime: OpenVINO's GPUs are Intel's. Raises TrainersError where there are none.
     """
     able = RUNTIMES[model.format]
     if execution.runtime != "auto":
         if execution.runtime in able:
-            return execution.runtime
-        can = (
-            f"--runtime {' or '.join(able)}" if able else "none: a pickle holds no graph, only a known family's weights"
-        )
+            return (execution.runtime,)
+        can = f"--runtime {' or '.join(able)}" if able else "none: a pickle holds no graph that a runtime could read"
         raise TrainersError(f"{model.path}: {execution.runtime} cannot run {model.format}; what can: {can}")
     if execution.device.startswith("cuda"):
         able = tuple(runtime for runtime in able if runtime != "openvino")
@@ -95,44 +95,25 @@ def choose_runtime(model: ModelFile, execution: Execution) -> str:
             f"{model.path}: nothing runs {model.format} on --device {execution.device}; "
             f"try --device cpu, or export the model to ONNX or TorchScript"
         )
-    return able[0]
+    return able
 
 
-def check_batch(spec: TensorSpec, batch: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """`batch`, contiguous and of the input's type; raises TrainersError where it does not fit `spec`.
+def _open_openvino(model: ModelFile, execution: Execution) -> Session:
+    from trainers.runtimes.openvino_session import open_openvino
 
-    The number of rows is free. Floats may be widened or narrowed, but never become integers.
-    """
-    fits = batch.ndim == len(spec.shape) and all(
-        expected in (None, got) for expected, got in zip(spec.shape[1:], batch.shape[1:], strict=True)
-    )
-    if not fits or not batch.size:
-        raise TrainersError(f"input {spec.name!r}: got an array of shape {batch.shape}, expected {_shown(spec.shape)}")
-    if not np.can_cast(batch.dtype, spec.dtype, "same_kind"):
-        raise TrainersError(f"input {spec.name!r}: got {batch.dtype} values, expected {spec.dtype}")
-    return np.ascontiguousarray(batch, dtype=spec.dtype)
+    return open_openvino(model, execution)
 
 
-def _shown(shape: tuple[int | None, ...]) -> str:
-    return "(" + ", ".join("n" if size is None or axis == 0 else str(size) for axis, size in enumerate(shape)) + ")"
+def _open_onnxruntime(model: ModelFile, execution: Execution) -> Session:
+    from trainers.runtimes.onnx_session import open_onnx
+
+    return open_onnx(model, execution)
 
 
-def check_single_input(count: int, model: ModelFile) -> None:
-    """Raises TrainersError unless a model takes one array, as every network over images here does."""
-    if count != 1:
-        raise TrainersError(f"{model.path}: the model has {count} inputs, expected one: a batch of images")
+def _open_torch(model: ModelFile, execution: Execution) -> Session:
+    from trainers.runtimes.torch_session import open_torch
+
+    return open_torch(model, execution)
 
 
-def join_pieces(
-    pieces: Sequence[tuple[npt.NDArray[Any], ...]], names: Sequence[str], size: int, count: int
-) -> tuple[npt.NDArray[Any], ...]:
-    """The outputs of several runs of `size` rows as those of one run of `count` rows; the last was filled up."""
-    if count == size:
-        return pieces[0]
-    for name, array in zip(names, pieces[0], strict=True):
-        if array.shape[:1] != (size,):
-            raise TrainersError(
-                f"output {name!r} has shape {array.shape} for a batch of {size}: images cannot be told "
-                f"apart; export the model without suppression (nms=False)"
-            )
-    return tuple(np.concatenate(arrays)[:count] for arrays in zip(*pieces, strict=True))
+_OPENERS = {"openvino": _open_openvino, "onnxruntime": _open_onnxruntime, "torch": _open_torch}

@@ -1,0 +1,135 @@
+"""Everything about one model file: what it is, who can run it, what it says of itself, and one run of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from annotator.detectors.yolo_card import YoloCard, read_yolo_card
+from annotator.errors import AnnotatorError
+from trainers.errors import TrainersError
+from trainers.model_card import ModelCard, card_from_metadata
+from trainers.runtimes import Execution, Session, TensorSpec, open_session
+from trainers.runtimes.formats import RUNTIMES, ModelFile, ModelFormat, hash_model, identify
+
+_GUESSED_SIDE_PX = 256  # of an input whose size neither the file nor its metadata tell
+
+
+@dataclass(frozen=True)
+class Run:
+    """One runtime's attempt. milliseconds: of a second run on one image; None where it failed, problem says why."""
+
+    runtime: str
+    device: str = ""
+    precision: str = ""
+    milliseconds: float | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """notes: what a user may have to know or do. card: None for a model that carries none."""
+
+    path: str
+    format: str
+    size_bytes: int
+    sha256: str
+    runs: tuple[Run, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    card: ModelCard | None = None
+    notes: tuple[str, ...] = ()
+
+
+def inspect_model(path: Path, execution: Execution) -> ModelReport:
+    """Open the model with every runtime that can (or the one asked for) and run it once in each.
+
+    Raises TrainersError where the file is no model.
+    """
+    model = identify(path)
+    runtimes = RUNTIMES[model.format] or ("torch",)
+    if execution.runtime != "auto":
+        runtimes = (execution.runtime,)
+    runs, metadata = [], {}
+    for runtime in runtimes:
+        try:
+            session = _open(model, Execution(runtime, execution.device, execution.precision, execution.trust))  # type: ignore[arg-type]
+            metadata = dict(session.metadata)
+            runs.append(_run(session, model))
+        except (TrainersError, AnnotatorError) as error:
+            runs.append(Run(runtime, problem=str(error).removeprefix(f"{model.path}: ")))
+    card, notes = _card(metadata, model)
+    return ModelReport(
+        path=str(path),
+        format=str(model.format),
+        size_bytes=sum(part.stat().st_size for part in _parts(model)),
+        sha256=hash_model(model),
+        runs=tuple(runs),
+        metadata=metadata,
+        card=card,
+        notes=tuple(notes),
+    )
+
+
+def _open(model: ModelFile, execution: Execution) -> Session:
+    if model.format is ModelFormat.PICKLE:
+        from annotator.detectors.ultralytics import open_ultralytics
+
+        return open_ultralytics(model, execution)
+    return open_session(model.path, execution)
+
+
+def _run(session: Session, model: ModelFile) -> Run:
+    images = _images(session, _card(session.metadata, model)[0], _yolo_card(session.metadata, model))
+    session.run(images)
+    start = time.perf_counter()
+    session.run(images)
+    milliseconds = round((time.perf_counter() - start) * 1000, 3)
+    return Run(session.runtime, session.device, session.precision, milliseconds, session.inputs, session.outputs)
+
+
+def _images(session: Session, card: ModelCard | None, yolo: YoloCard) -> npt.NDArray[np.generic]:
+    """One input of the right shape; what the session leaves open comes from the metadata, else it is guessed."""
+    spec = session.inputs[0]
+    width, height = (card.input.size if card else yolo.imgsz) or (_GUESSED_SIDE_PX, _GUESSED_SIDE_PX)
+    channels_last = (card is not None and card.input.layout == "nhwc") or spec.shape[-1:] == (3,)
+    likely = (1, height, width, 3) if channels_last else (1, 3, height, width)
+    shape = [size or guess for size, guess in zip(spec.shape, likely, strict=False)]
+    return (np.random.default_rng(0).random(shape) * (255 if spec.dtype.kind in "iu" else 1)).astype(spec.dtype)
+
+
+def _yolo_card(metadata: Mapping[str, str], model: ModelFile) -> YoloCard:
+    try:
+        return read_yolo_card(metadata, str(model.path))
+    except AnnotatorError:  # of another task: nothing to run it by
+        return YoloCard()
+
+
+def _card(metadata: Mapping[str, str], model: ModelFile) -> tuple[ModelCard | None, list[str]]:
+    """The embedded card, and what the file may be used for."""
+    try:
+        card = card_from_metadata(metadata, str(model.path))
+    except TrainersError as error:
+        return None, [str(error)]
+    if card:
+        return card, [f"a pose model with {len(card.skeleton.joints)} joints: use it with --pose"]
+    try:
+        yolo = read_yolo_card(metadata, str(model.path))
+    except AnnotatorError as error:
+        return None, [str(error)]
+    if yolo.task is None:
+        return None, ["carries no card: as a pose model it needs --pose-card card.yaml"]
+    classes = ", ".join(yolo.class_names[:10]) + (", …" if len(yolo.class_names) > 10 else "")
+    uses = "--pose and --detection" if yolo.task == "pose" else "--detection"
+    return None, [f"an Ultralytics model (task {yolo.task}) for {classes}: use it with {uses}"]
+
+
+def _parts(model: ModelFile) -> list[Path]:
+    weights = model.path.with_suffix(".bin")
+    return [model.path, weights] if model.format is ModelFormat.OPENVINO_IR else [model.path]

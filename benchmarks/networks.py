@@ -1,0 +1,85 @@
+"""Networks with random weights and the architectures that people use: their speed is that of trained ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    import torch
+
+INPUT_WIDTH, INPUT_HEIGHT, JOINTS = 192, 256, 17
+_CARD = {
+    "name": "simple-baseline-resnet50 with random weights",
+    "skeleton": "coco17",
+    "input": {"width": INPUT_WIDTH, "height": INPUT_HEIGHT},
+    "head": {"kind": "heatmap", "alignment": "half-pixel"},
+}
+
+
+def write_networks(folder: Path, suffix: str) -> tuple[Path, Path]:
+    """Write YOLO11n and SimpleBaseline ResNet-50 as .onnx or .torchscript; the pose network with a card beside it."""
+    return _write_yolo(folder, suffix), _write_pose(folder, suffix)
+
+
+def simple_baseline(joints: int = JOINTS) -> torch.nn.Module:
+    """Xiao et al., Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018: three deconvolutions of 256."""
+    import torch
+    from torchvision.models import resnet50
+
+    layers: list[torch.nn.Module] = [*list(resnet50(weights=None).children())[:-2]]
+    channels = 2048
+    for _ in range(3):
+        layers += [
+            torch.nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False),
+            torch.nn.BatchNorm2d(256),
+            torch.nn.ReLU(),
+        ]
+        channels = 256
+    return torch.nn.Sequential(*layers, torch.nn.Conv2d(channels, joints, 1)).eval()
+
+
+def _write_pose(folder: Path, suffix: str) -> Path:
+    import torch
+
+    torch.manual_seed(0)
+    network = simple_baseline()
+    example = torch.zeros(2, 3, INPUT_HEIGHT, INPUT_WIDTH)
+    path = folder / f"pose{suffix}"
+    if suffix == ".onnx":
+        shapes = {"input": {0: torch.export.Dim("batch", min=1, max=1024)}}
+        torch.onnx.export(network, (example,), path, dynamo=True, dynamic_shapes=tuple(shapes.values()), verbose=False)
+    else:
+        torch.jit.trace(network, example).save(path)
+    path.with_suffix(".card.yaml").write_text(yaml.safe_dump(_CARD))
+    return path
+
+
+def _write_yolo(folder: Path, suffix: str) -> Path:
+    import torch
+    from ultralytics import YOLO
+
+    torch.manual_seed(0)
+    yolo = YOLO("yolo11n.yaml")
+    _raise_person_scores(yolo.model)
+    (folder / "yolo.pt").unlink(missing_ok=True)
+    yolo.save(folder / "yolo.pt")
+    exported = YOLO(folder / "yolo.pt").export(
+        format=suffix.lstrip("."), dynamic=suffix == ".onnx", imgsz=640, verbose=False, simplify=False
+    )
+    return Path(exported)
+
+
+def _raise_person_scores(network: torch.nn.Module, share: float = 0.002) -> None:
+    """Move class 0's bias so that about `share` of the anchors score 0.5 or more, as a trained detector's do."""
+    import torch
+
+    network.eval()
+    image = torch.rand(1, 3, 640, 640, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        scores = network(image)[0][0, 4]
+        threshold = torch.logit(scores.quantile(1 - share))
+        for branch in network.model[-1].cv3:
+            branch[-1].bias[0] -= threshold

@@ -1,0 +1,214 @@
+"""How much of the models' own speed does `preannotate` keep, and how much faster is it than the loop people write?
+
+    python -m benchmarks.preannotate [--images FOLDER] [--runtime openvino|onnxruntime|torch] [--rounds 5]
+
+Three ways to do the same job on the same files with the same model files, interleaved round by round:
+
+bare      the detector and the pose network alone, on batches made beforehand, back to back: no file is read, nothing
+          is decoded, cropped or written
+pipeline  what `annotator preannotate` does after its models are loaded: read, decode, letterbox, detect, suppress,
+          crop, estimate, decode joints, write images, shards, COCO and zip
+naive     one image and one crop at a time, each step after the other, as scripts do
+
+The networks have the architectures of YOLO11n (640 px) and of SimpleBaseline with ResNet-50 (256x192, 34 M parameters)
+and random weights: their speed is that of trained ones. The score threshold is set so that there are about
+--people boxes an image. Needs the extra [train].
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from annotator.detector import DetectionOptions
+from annotator.estimators import EstimatorOptions, TwoStage, load_estimator
+from annotator.inputs import InputImage, find_inputs
+from annotator.preannotation import LabelOptions, output_paths, preannotate
+from annotator.run_folder import RunFolder
+from benchmarks.networks import write_networks
+from trainers.runtimes import Execution, open_session
+
+BATCH = 8
+
+
+def main() -> None:
+    """Print a table."""
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        images = arguments.images or _demo_images(work / "demo")
+        paths = sorted(images.glob("*.jpg"))[: arguments.count]
+        suffix = ".torchscript" if arguments.runtime == "torch" else ".onnx"
+        detector, pose = write_networks(work, suffix)
+        print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {arguments.runtime}, {suffix}")
+        job = _Job(paths, detector, pose, arguments.runtime, arguments.people, work)
+        print(f"{len(paths)} images, {job.crops} crops, {arguments.rounds} rounds")
+        _report(
+            _measure({"bare": job.bare, "pipeline": job.pipeline, "naive": job.naive}, arguments.rounds), len(paths)
+        )
+
+
+class _Job:
+    """The same work done in three ways; building it loads the models and makes the bare way's batches."""
+
+    def __init__(self, paths: list[Path], detector: Path, pose: Path, runtime: Any, people: int, work: Path) -> None:
+        self.paths, self.work = paths, work
+        execution = Execution(runtime=runtime)
+        options = EstimatorOptions(str(detector), str(pose), batch_size=BATCH, execution=execution)
+        options = replace(options, boxes=DetectionOptions(min_score=0.5, max_subjects=people))
+        estimator = load_estimator(options)
+        assert isinstance(estimator, TwoStage)
+        self.estimator = estimator
+        self.inputs = find_inputs([str(path) for path in paths])
+        loaded = [image for item in self.inputs for load in item.loaders() if isinstance(image := load(), InputImage)]
+        prepared = [estimator.prepare(image.file_name, image.pixels) for image in loaded]
+        found = estimator.detect(prepared)
+        crops = [estimator.crop(image.pixels, boxes) for image, boxes in zip(loaded, found, strict=True)]
+        self.crops = sum(len(boxes) for boxes in found)
+        self.detector, self.pose = open_session(detector, execution), open_session(pose, execution)
+        size = self.detector_size = 640
+        shapes = [letterbox(image.pixels, size)[0] for image in loaded]
+        self.detector_batches = [np.stack(shapes[i : i + BATCH]) for i in range(0, len(shapes), BATCH)]
+        rows = np.zeros((max(1, self.crops), 3, 256, 192), np.float32)
+        self.pose_batches = [rows[i : i + BATCH] for i in range(0, self.crops, BATCH)]
+        del crops
+
+    def bare(self) -> None:
+        """The models alone."""
+        for batch in self.detector_batches:
+            self.detector.run(batch)
+        for batch in self.pose_batches:
+            self.pose.run(batch)
+
+    def pipeline(self) -> None:
+        """The main job."""
+        out = self.work / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        folder = RunFolder(out, {}, output_paths(out))
+        with folder.locked(overwrite=True):
+            options = LabelOptions(report_pictures=0)
+            preannotate(self.inputs, self.estimator, options, folder, workers=os.cpu_count() or 1)
+
+    def naive(self) -> None:
+        """The loop that scripts have."""
+        out = self.work / "naive"
+        out.mkdir(exist_ok=True)
+        rows = []
+        for path in self.paths:
+            image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            chw, scale, offset = letterbox(image, self.detector_size)
+            (output,) = self.detector.run(chw[None])[:1]
+            for x1, y1, x2, y2 in best_boxes(output[0], self.estimator.detector, scale, offset):
+                crop, matrix = cut(image, (x1, y1, x2, y2))
+                heatmaps = self.pose.run(crop[None])[0][0]
+                peaks = [np.unravel_index(int(heatmap.argmax()), heatmap.shape) for heatmap in heatmaps]
+                joints = [[4 * float(x) + 2, 4 * float(y) + 2] for y, x in peaks]
+                rows.append({"image": path.name, "joints": cv2.transform(np.array([joints]), matrix)[0].tolist()})
+            shutil.copy(path, out / path.name)
+        (out / "labels.json").write_text(json.dumps(rows))
+
+
+def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, tuple[int, int]]:
+    """(3, size, size) float32 in 0..1, the scale, and the offset of the image in it."""
+    scale = size / max(image.shape[:2])
+    resized = cv2.resize(image, None, fx=scale, fy=scale)
+    canvas = np.full((size, size, 3), 114, np.uint8)
+    top, left = (size - resized.shape[0]) // 2, (size - resized.shape[1]) // 2
+    canvas[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    return np.ascontiguousarray(canvas.transpose(2, 0, 1), np.float32) / 255, scale, (left, top)
+
+
+def best_boxes(head: np.ndarray, detector: Any, scale: float, offset: tuple[int, int]) -> np.ndarray:
+    """Boxes of a YOLO head (4 + classes, n), suppressed by OpenCV, at most as many as the pipeline takes."""
+    options = detector.options
+    scores = head[4]
+    kept = scores >= options.min_score
+    cx, cy, w, h = head[:4, kept]
+    xywh = np.stack([cx - w / 2, cy - h / 2, w, h], axis=1)
+    order = cv2.dnn.NMSBoxes(xywh.tolist(), scores[kept].tolist(), options.min_score, options.iou)
+    best = xywh[np.asarray(order, int).ravel()[: options.max_subjects]]
+    corners = np.concatenate([best[:, :2], best[:, :2] + best[:, 2:]], axis=1)
+    return (corners - np.tile(offset, 2)) / scale
+
+
+def cut(image: np.ndarray, box: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The crop (3, 256, 192) and the matrix back."""
+    x1, y1, x2, y2 = box
+    height = max((y2 - y1), (x2 - x1) * 256 / 192, 1.0) * 1.25
+    scale = 256 / height
+    matrix = np.array([[scale, 0, 96 - scale * (x1 + x2) / 2], [0, scale, 128 - scale * (y1 + y2) / 2]])
+    crop = cv2.warpAffine(image, matrix, (192, 256))
+    return np.ascontiguousarray(crop.transpose(2, 0, 1), np.float32) / 255, cv2.invertAffineTransform(matrix)
+
+
+def _measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    for way in ways.values():
+        way()  # once unmeasured: caches, lazy compilation
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def _report(seconds: dict[str, list[float]], images: int) -> None:
+    for name, values in seconds.items():
+        per_image = [1000 * value / images for value in values]
+        print(f"{name:10} {statistics.median(per_image):8.1f} ms an image   {_spread(per_image)}")
+    for name, above, below, goal in (
+        ("pipeline speed / bare speed", "bare", "pipeline", 0.85),
+        ("pipeline speed / naive speed", "naive", "pipeline", 3.0),
+    ):
+        ratios = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
+        print(f"{name:30} {statistics.median(ratios):5.2f}   {_spread(ratios, 2)}   goal {goal}")
+
+
+def _spread(values: list[float], decimals: int = 1) -> str:
+    return f"{min(values):.{decimals}f} to {max(values):.{decimals}f}"
+
+
+def _demo_images(folder: Path) -> Path:
+    from annotator.inputs import VideoFile
+    from demo.footage import write_footage
+
+    folder.mkdir()
+    write_footage(folder / "demo.mp4")
+    images = folder / "images"
+    images.mkdir()
+    (video,) = find_inputs([str(folder / "demo.mp4")])
+    assert isinstance(video, VideoFile)
+    with ThreadPoolExecutor() as pool:
+        for image in pool.map(lambda load: load(), list(video.loaders())[::8]):
+            assert isinstance(image, InputImage)
+            (images / image.file_name).write_bytes(image.content)
+    return images
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, help="folder of .jpg files [default: frames of the demo's footage]")
+    parser.add_argument("--count", type=int, default=48, help="at most so many images")
+    parser.add_argument("--people", type=int, default=3, help="at most so many boxes an image")
+    parser.add_argument("--runtime", default="openvino", choices=("openvino", "onnxruntime", "torch"))
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

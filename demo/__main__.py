@@ -1,0 +1,122 @@
+"""python -m demo: draw the footage, build its marker models, run the main job on it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+FRAMES = 24
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The demo: footage drawn by the project, and the main job on it."""
+
+
+@main.command()
+@click.argument("video", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), help="Write what is true of it, as COCO.")
+def footage(video: Path, truth: Path | None) -> None:
+    """Draw the footage into VIDEO (.mp4)."""
+    _draw(video, truth)
+    click.echo(video)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def models(folder: Path) -> None:
+    """Build the detector and the pose model of the drawn figures in FOLDER."""
+    from demo.marker_models import write_models
+
+    for path in write_models(folder):
+        click.echo(path)
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=".demo", show_default=True)
+@click.option("--video", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A video of yours.")
+@click.option("--detection", help="Detector for --video.  [default: hog]")
+@click.option("--pose", help="Pose model for --video.")
+@click.option("--pose-card", help="Card of that pose model.")
+def run(output: Path, video: Path | None, detection: str | None, pose: str | None, pose_card: str | None) -> None:
+    """Choose frames of a video and pre-annotate them: the footage drawn here, or a --video of yours."""
+    output.mkdir(parents=True, exist_ok=True)
+    if video is None and (detection or pose or pose_card):
+        raise click.UsageError("--detection, --pose and --pose-card are for a --video of yours")
+    if video is None:
+        _run_drawn(output)
+    else:
+        _run_yours(output, video, detection or "hog", pose, pose_card)
+
+
+def _run_drawn(output: Path) -> None:
+    from cvat_export.coco import read_coco
+    from demo.comparison import compare
+    from demo.marker_models import write_models
+
+    video, truth = output / "walkers.mp4", output / "walkers_truth.json"
+    _draw(video, truth)
+    detector, pose = write_models(output / "models")
+    click.echo(
+        "The toolkit has no models of its own yet. These two find the colour markers that the drawn figures wear,\n"
+        "and nothing else: they show the way of the data, not what a trained model can do."
+    )
+    _choose_frames(video, output)
+    # OpenVINO would take bf16 on some machines: fine for trained weights, too coarse for a detector that counts pixels.
+    _preannotate(output, ["--detection", str(detector), "--pose", str(pose), "--precision", "f32"])
+    click.echo(f"Against the truth: {compare(read_coco(truth), read_coco(output / 'out'))}")
+
+
+def _run_yours(output: Path, video: Path, detection: str, pose: str | None, pose_card: str | None) -> None:
+    _choose_frames(video, output)
+    if pose is None:
+        click.echo(
+            "The toolkit has no pose model of its own yet. With one of yours (TorchScript, ONNX, OpenVINO, TFLite):\n"
+            f"  make demo VIDEO={shlex.quote(str(video))} POSE=model [POSE_CARD=card.yaml] [DETECTION={detection}]"
+        )
+        return
+    _preannotate(output, ["--detection", detection, "--pose", pose, *(["--pose-card", pose_card] if pose_card else [])])
+
+
+def _draw(video: Path, truth: Path | None) -> None:
+    from cvat_export.atomic import write_bytes
+    from cvat_export.coco import encode_coco
+    from demo.film import film, frame_count
+    from demo.footage import write_footage
+
+    video.parent.mkdir(parents=True, exist_ok=True)
+    dataset = write_footage(video, tqdm(film(), total=frame_count(), desc="drawing", unit="frame", disable=None))
+    if truth is not None:
+        write_bytes(truth, encode_coco(dataset))
+
+
+def _choose_frames(video: Path, output: Path) -> None:
+    frames = output / "frames"
+    _annotator("choose-frames", str(video), "-o", str(frames), "-n", str(FRAMES), "--report", "--overwrite")
+    click.echo(f"Chosen frames: {frames / 'report.html'}")
+
+
+def _preannotate(output: Path, models: list[str]) -> None:
+    out = output / "out"
+    _annotator("preannotate", str(output / "frames"), "-o", str(out), *models, "--overwrite")
+    click.echo(f"Look at {out / 'report.html'} first; {out}.zip is ready for CVAT.")
+
+
+def _annotator(*arguments: str) -> None:
+    """Run the program as a user would, saying so; a failure of it is ours."""
+    click.secho("$ " + shlex.join(["annotator", *arguments]), bold=True)
+    started = time.monotonic()
+    code = subprocess.run([str(Path(sys.executable).with_name("annotator")), *arguments]).returncode
+    if code:
+        sys.exit(code)
+    click.echo(f"  ({time.monotonic() - started:.1f} s)")
+
+
+if __name__ == "__main__":
+    main()

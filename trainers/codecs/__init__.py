@@ -1,0 +1,27 @@
+"""Joints <-> what networks learn: encode and decode side by side, vectorised over any leading dimensions (numpy).
+
+Positions are pixels of the network's input, (0, 0) the outer corner of its first pixel. A joint that was not found
+has the position NaN and the score 0.
+"""
+
+from trainers.codecs.cells import Alignment, Size, average_mirrored, cells_to_input, input_to_cells
+from trainers.codecs.coordinates import Column, Unit, decode_coordinates, encode_coordinates
+from trainers.codecs.heatmap import Decoding, decode_heatmaps, encode_heatmaps
+from trainers.codecs.simcc import decode_simcc, encode_simcc
+
+__all__ = [
+    "Alignment",
+    "Column",
+    "Decoding",
+    "Size",
+    "Unit",
+    "average_mirrored",
+    "cells_to_input",
+    "decode_coordinates",
+    "decode_heatmaps",
+    "decode_simcc",
+    "encode_coordinates",
+    "encode_heatmaps",
+    "encode_simcc",
+    "input_to_cells",
+]
