@@ -53,7 +53,7 @@ lint: $(VENV)/all.stamp
 	@$(BIN)/ruff check $(CODE)
 
 types: $(VENV)/all.stamp
-	@$(BIN)/mypy $(CODE)
+	@$(BIN)/mypy annotator cvat_export demo frame_tools trainers
 
 benchmarks: $(VENV)/all.stamp
 	@for name in choose_frames preannotate; do $(BIN)/python -m benchmarks.$$name || exit 1; done

@@ -170,5 +170,5 @@ def _describe(stretch: DamagedStretch) -> str:
 
 def _frame_image(stem: str, frame: Frame) -> InputImage:
     source = FrameSource(frame.id.source_sha256, frame.id.pts, str(frame.time_base))
-    file_name = frame_file_name(stem, frame.id, "jpg")
+    file_name = frame_file_name(stem, frame.id, ".jpg")
     return InputImage(file_name, frame.image, encode_image(frame.image, ".jpg"), source)

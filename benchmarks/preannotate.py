@@ -26,8 +26,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +39,8 @@ from annotator.inputs import InputImage, find_inputs
 from annotator.preannotation import LabelOptions, output_paths, preannotate
 from annotator.run_folder import RunFolder
 from benchmarks.networks import write_networks
+from demo.film import film
+from frame_tools.images import encode_image
 from trainers.runtimes import Execution, open_session
 
 BATCH = 8
@@ -68,24 +69,24 @@ class _Job:
     def __init__(self, paths: list[Path], detector: Path, pose: Path, runtime: Any, people: int, work: Path) -> None:
         self.paths, self.work = paths, work
         execution = Execution(runtime=runtime)
-        options = EstimatorOptions(str(detector), str(pose), batch_size=BATCH, execution=execution)
-        options = replace(options, boxes=DetectionOptions(min_score=0.5, max_subjects=people))
-        estimator = load_estimator(options)
+        self.options = DetectionOptions(min_score=0.5, max_subjects=people)
+        estimator = load_estimator(
+            EstimatorOptions(str(detector), str(pose), batch_size=BATCH, boxes=self.options, execution=execution)
+        )
         assert isinstance(estimator, TwoStage)
         self.estimator = estimator
         self.inputs = find_inputs([str(path) for path in paths])
         loaded = [image for item in self.inputs for load in item.loaders() if isinstance(image := load(), InputImage)]
         prepared = [estimator.prepare(image.file_name, image.pixels) for image in loaded]
         found = estimator.detect(prepared)
-        crops = [estimator.crop(image.pixels, boxes) for image, boxes in zip(loaded, found, strict=True)]
         self.crops = sum(len(boxes) for boxes in found)
         self.detector, self.pose = open_session(detector, execution), open_session(pose, execution)
-        size = self.detector_size = 640
-        shapes = [letterbox(image.pixels, size)[0] for image in loaded]
+        shapes = [one.pixels for one in prepared]
+        self.detector_size = shapes[0].shape[:0:-1]  # width, height: whole strides around the image, not a square
         self.detector_batches = [np.stack(shapes[i : i + BATCH]) for i in range(0, len(shapes), BATCH)]
+        self.boxes = [boxes.bbox_xyxy for boxes in found]
         rows = np.zeros((max(1, self.crops), 3, 256, 192), np.float32)
         self.pose_batches = [rows[i : i + BATCH] for i in range(0, self.crops, BATCH)]
-        del crops
 
     def bare(self) -> None:
         """The models alone."""
@@ -108,11 +109,12 @@ class _Job:
         out = self.work / "naive"
         out.mkdir(exist_ok=True)
         rows = []
-        for path in self.paths:
+        for path, boxes in zip(self.paths, self.boxes, strict=True):
             image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
             chw, scale, offset = letterbox(image, self.detector_size)
             (output,) = self.detector.run(chw[None])[:1]
-            for x1, y1, x2, y2 in best_boxes(output[0], self.estimator.detector, scale, offset):
+            best_boxes(output[0], self.options, scale, offset)
+            for x1, y1, x2, y2 in boxes:  # the pipeline's, so that both cut the same number of crops
                 crop, matrix = cut(image, (x1, y1, x2, y2))
                 heatmaps = self.pose.run(crop[None])[0][0]
                 peaks = [np.unravel_index(int(heatmap.argmax()), heatmap.shape) for heatmap in heatmaps]
@@ -122,19 +124,19 @@ class _Job:
         (out / "labels.json").write_text(json.dumps(rows))
 
 
-def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, float, tuple[int, int]]:
-    """(3, size, size) float32 in 0..1, the scale, and the offset of the image in it."""
-    scale = size / max(image.shape[:2])
+def letterbox(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float, tuple[int, int]]:
+    """(3, height, width) float32 in 0..1, the scale, and the offset of the image in it."""
+    width, height = size
+    scale = min(width / image.shape[1], height / image.shape[0])
     resized = cv2.resize(image, None, fx=scale, fy=scale)
-    canvas = np.full((size, size, 3), 114, np.uint8)
-    top, left = (size - resized.shape[0]) // 2, (size - resized.shape[1]) // 2
+    canvas = np.full((height, width, 3), 114, np.uint8)
+    top, left = (height - resized.shape[0]) // 2, (width - resized.shape[1]) // 2
     canvas[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
     return np.ascontiguousarray(canvas.transpose(2, 0, 1), np.float32) / 255, scale, (left, top)
 
 
-def best_boxes(head: np.ndarray, detector: Any, scale: float, offset: tuple[int, int]) -> np.ndarray:
+def best_boxes(head: np.ndarray, options: DetectionOptions, scale: float, offset: tuple[int, int]) -> np.ndarray:
     """Boxes of a YOLO head (4 + classes, n), suppressed by OpenCV, at most as many as the pipeline takes."""
-    options = detector.options
     scores = head[4]
     kept = scores >= options.min_score
     cx, cy, w, h = head[:4, kept]
@@ -184,20 +186,11 @@ def _spread(values: list[float], decimals: int = 1) -> str:
 
 
 def _demo_images(folder: Path) -> Path:
-    from annotator.inputs import VideoFile
-    from demo.footage import write_footage
-
+    """Every eighth of the demo's drawn frames as JPEG."""
     folder.mkdir()
-    write_footage(folder / "demo.mp4")
-    images = folder / "images"
-    images.mkdir()
-    (video,) = find_inputs([str(folder / "demo.mp4")])
-    assert isinstance(video, VideoFile)
-    with ThreadPoolExecutor() as pool:
-        for image in pool.map(lambda load: load(), list(video.loaders())[::8]):
-            assert isinstance(image, InputImage)
-            (images / image.file_name).write_bytes(image.content)
-    return images
+    for number, frame in enumerate(islice(film(), 0, None, 8)):
+        (folder / f"{number:04}.jpg").write_bytes(encode_image(frame.image, ".jpg"))
+    return folder
 
 
 def _arguments() -> argparse.Namespace:

@@ -102,7 +102,7 @@ class Analyst:
 
     def __init__(self, video: Video, capacity: int = CANDIDATES, keep_blurred: bool = False) -> None:
         self._full_range = video.facts.full_range
-        self._time_base = video.facts.time_base
+        self._time_base, self._first_pts = video.facts.time_base, video.facts.first_pts
         self._columns: dict[str, array[Any]] = {name: array(code) for name, (code, _) in _COLUMNS.items()}
         self._sharp = Reservoir(capacity)
         self._blurred = Reservoir(capacity if keep_blurred else 0)
@@ -135,10 +135,10 @@ class Analyst:
             self._blurred.offer(row, -np.inf if blank else -sharp, thumb)
         self._previous = thumb
 
-    def result(self, first_pts: int) -> Analysis:
-        """All that was seen. first_pts: of the video's first frame, from which seconds count."""
+    def result(self) -> Analysis:
+        """All that was seen."""
         columns: dict[str, Any] = {name: np.array(column, _COLUMNS[name][1]) for name, column in self._columns.items()}
-        seconds = (columns["pts"] - first_pts) * float(self._time_base)
+        seconds = (columns["pts"] - self._first_pts) * float(self._time_base)
         scene = scene_numbers(columns["change"], columns["blank"], seconds)
         table = FrameTable(**columns, seconds=seconds, scene=scene)
         rows, thumbnails = self._sharp.content()

@@ -18,6 +18,7 @@ import numpy.typing as npt
 RESYNC_FRAMES = 300  # intra-refresh streams have no further key frames; encoders refresh within 250 frames
 DEMUX_ERRORS = 100  # in a row, before the rest of the file is given up
 CLOCK_RESET_SECONDS = 1  # a time stamp further back than this begins a new clock: joined recordings
+LAST_FRAME_STEPS = 15  # Matroska's end is rounded, and a last frame may be long: a shorter rest is no loss
 PLANAR_FORMATS = frozenset(f"yuv{j}{sampling}p" for j in ("", "j") for sampling in (420, 422, 444, 440, 411))
 STRICT_CODECS = ("hevc", "mjpeg", "vvc")  # do not mark the pictures they conceal unless told to raise
 
@@ -225,16 +226,19 @@ class PictureStream:
         if self._damaged_order is not None:
             self._stretch_lost += len(self._waiting)
             self._close_stretch(None)
-        promised = self._stream.frames if "mp4" in self._container.format.name else 0
-        missing = promised - self._packets
-        if missing <= 0 and (end := _tagged_end(self._stream)) is not None and self._last_pts is not None:
-            missing = round(
-                (end - self._last_pts * self._stream.time_base) / (self._frame_step * self._stream.time_base)
-            )
-            missing = missing - 1 if missing > 15 else 0  # a tag is rounded, and a last frame may be long
-        if missing > 0:
+        if (missing := self._missing_at_end()) > 0:
             reason = "the file ends before its last frame: it was cut off"
             self.damage.append(DamagedStretch(self._delivered_pts, None, missing, reason))
+
+    def _missing_at_end(self) -> int:
+        """Frames that the container promises and does not hold."""
+        if "mp4" in self._container.format.name:
+            return self._stream.frames - self._packets if self._stream.frames else 0
+        end = _tagged_end(self._stream)
+        if end is None or self._last_pts is None:
+            return 0
+        missing = round((end / self._time_base - Fraction(self._last_pts)) / self._frame_step) - 1
+        return missing if missing > LAST_FRAME_STEPS else 0
 
 
 def configure(stream: av.VideoStream, threads: int) -> None:

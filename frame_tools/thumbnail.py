@@ -36,7 +36,7 @@ def thumbnail(planes: Sequence[Plane]) -> Thumbnail:
 
 def checksum(thumb: Thumbnail) -> int:
     """32 bits by which a picture is known again."""
-    return zlib.crc32(thumb)
+    return zlib.crc32(thumb.tobytes())
 
 
 def sampled_rows(plane: Plane, count: int = _SAMPLES * LUMA_CELLS) -> tuple[Plane, int]:
@@ -55,7 +55,7 @@ def halved(plane: Plane, longest: int) -> Plane:
 def _cells(plane: Plane, count: int) -> Plane:
     side = _SAMPLES * count
     samples = cv2.resize(sampled_rows(plane, side)[0], (side, side), interpolation=cv2.INTER_NEAREST)
-    return cv2.resize(samples, (count, count), interpolation=cv2.INTER_AREA).ravel()
+    return np.asarray(cv2.resize(samples, (count, count), interpolation=cv2.INTER_AREA), np.uint8).ravel()
 
 
 def _half(plane: Plane) -> Plane:

@@ -42,6 +42,9 @@ class Span:
         return self.end is not None and not self.end.is_after(seconds, ordinal)
 
 
+WHOLE = Span()
+
+
 def parse_position(text: str) -> Position:
     """`90`, `90.5`, `1:30`, `00:01:30.500`, `2700f`. Raises FrameToolsError."""
     text = text.strip()

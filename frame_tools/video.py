@@ -20,7 +20,7 @@ from frame_tools.errors import FrameToolsError
 from frame_tools.frame import Frame, FrameId, RgbImage
 from frame_tools.orientation import Orientation, orientation_of_matrix, square_size
 from frame_tools.thumbnail import checksum, thumbnail
-from frame_tools.timing import Span
+from frame_tools.timing import WHOLE, Span
 
 SEEK_SECONDS = 10  # decoding on is cheaper than seeking where the next wanted frame is nearer
 MAX_THREADS = 8  # each decoder thread holds pictures of its own
@@ -97,17 +97,15 @@ class Video:
         """The identity of this video's frame with that time stamp."""
         return FrameId(self.sha256, pts)
 
-    def frames(self, span: Span = Span()) -> Iterator[Frame]:
+    def frames(self, span: Span = WHOLE) -> Iterator[Frame]:
         """The good frames in order of presentation, one in memory at a time."""
         for decoded in self.pictures(span):
             yield self.to_frame(decoded)
 
-    def pictures(self, span: Span = Span()) -> Iterator[DecodedPicture]:
+    def pictures(self, span: Span = WHOLE) -> Iterator[DecodedPicture]:
         """The good pictures as the decoder gave them: the cheap way to look at every frame."""
         with _open(self.path) as container:
-            stream = _video_stream(container, self.path)
-            configure(stream, self._threads)
-            pictures = PictureStream(container, stream, self._frame_step(stream))
+            pictures = self._decode(container)
             try:
                 for decoded in pictures:
                     seconds = (decoded.pts - self.facts.first_pts) * self.facts.time_base
@@ -133,13 +131,14 @@ class Video:
         remaining = {mark.pts: mark for mark in wanted[found:]}
         if not remaining:
             return
-        for decoded in self.pictures():
-            mark = remaining.get(decoded.pts)
-            if mark and mark.checksum == picture_checksum(decoded):
-                del remaining[decoded.pts]
-                yield self.to_frame(decoded)
-                if not remaining:
-                    return
+        with _open(self.path) as container:
+            for decoded in self._decode(container):
+                mark = remaining.get(decoded.pts)
+                if mark and mark.checksum == picture_checksum(decoded):
+                    del remaining[decoded.pts]
+                    yield self.to_frame(decoded)
+                    if not remaining:
+                        return
         raise FrameToolsError(
             f"{self.path}: the frame with pts {min(remaining)} is not what it was in the pass before; "
             "has the file been changed meanwhile? Run the command again."
@@ -180,6 +179,11 @@ class Video:
                     return
                 position = mark.pts
                 yield self.to_frame(decoded)
+
+    def _decode(self, container: av.container.InputContainer) -> PictureStream:
+        stream = _video_stream(container, self.path)
+        configure(stream, self._threads)
+        return PictureStream(container, stream, self._frame_step(stream))
 
     def _to_rgb(self, picture: av.VideoFrame) -> RgbImage:
         width, height = square_size(picture.width, picture.height, self.facts.sample_aspect)

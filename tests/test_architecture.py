@@ -18,7 +18,7 @@ GIANTS = {  # library -> the modules that may import it
     "ultralytics": {"annotator/detectors/ultralytics.py", "trainers/runtimes/unpickling.py"},
     "fiftyone": {"annotator/review.py"},
     "cvat_sdk": {"cvat_export/server.py", "annotator/cvat_function.py"},
-    "av": {"frame_tools/video.py", "frame_tools/video_writer.py"},
+    "av": {f"frame_tools/{name}.py" for name in ("decoding", "orientation", "thumbnail", "video", "video_writer")},
 }
 HEAVY = {"torch", "openvino", "onnxruntime", "ultralytics", "av", "cv2", "cvat_sdk", "fiftyone", "pycocotools"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "manager"}

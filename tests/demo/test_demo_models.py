@@ -30,7 +30,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[np.ndarray], Dataset]:
     """Frames after H.264, with their truth."""
-    frames = []
+    frames: list[Frame] = []
     for scene in scenes():
         scenery = scene.scenery()
         for seconds in np.arange(0, scene.seconds, EVERY_SECONDS):

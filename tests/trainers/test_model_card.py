@@ -111,7 +111,7 @@ def test_a_model_without_a_card_has_none():
         ({"input": {"width": 48, "height": 64, "colours": "gbr"}}, "input.colours: got 'gbr', expected 'rgb' or 'bgr'"),
         ({"input": {"width": 48, "height": 64, "std": [1, 0, 1]}}, "input.std: got 0.0, expected numbers above 0"),
         (
-            {"input": {"width": 48, "height": 64, "dtype": "uint8", "mean": [0, 0, 0]}},
+            {"input": {"width": 48, "height": 64, "dtype": "uint8", "mean": [0.5, 0, 0]}},
             "input.dtype: got uint8 with scale, mean or std",
         ),
         ({"head": {"kind": "offsets"}}, "head.kind: got offsets, expected heatmap, simcc or coordinates"),

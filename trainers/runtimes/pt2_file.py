@@ -11,6 +11,7 @@ import ast
 import json
 import os
 import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -89,9 +90,11 @@ def _wanted(model: ModelFile) -> Iterator[str]:
         names = list(reader.get_all_records())
         texts = {name: reader.get_record(name) for name in names if name.endswith(".json") and "extra/" not in name}
         documents = {name: json.loads(text) for name, text in texts.items()}
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, RecursionError) as error:
         raise TrainersError(f"{model.path}: damaged: {str(error).splitlines()[0]}; export it again") from error
-    if "archive_format" not in names or "version" in names:
+    with zipfile.ZipFile(model.path) as archive:  # torch.export falls back to this reader for its first layout
+        without_root = [name for name in archive.namelist() if "/" not in name]
+    if "archive_format" not in names or without_root:
         raise TrainersError(f"{model.path}: written by torch.export before 2.8; export it again with a newer torch")
     for name in names:
         if name.startswith("data/aotinductor/"):

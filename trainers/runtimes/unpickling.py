@@ -80,9 +80,8 @@ def load_pickle(model: ModelFile, family: PickleFamily, trust: bool) -> Any:
                 raise TrainersError(_refusal(model, family, refused))
             loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except _MALFORMED as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TrainersError(
-            f"{model.path}: cannot be read as a PyTorch checkpoint of {family.name}: {reason[:200]}; "
+            f"{model.path}: cannot be read as a PyTorch checkpoint of {family.name}: {_reason(error)}; "
             f"it is damaged, or made to run code (--trust lets it, if you know who made it)"
         ) from error
     stand_ins.revive()
@@ -167,6 +166,13 @@ def _allowed_by_torch(names: set[str]) -> set[str]:
     from torch._weights_only_unpickler import _get_allowed_globals
 
     return names & set(_get_allowed_globals())
+
+
+def _reason(error: Exception) -> str:
+    """What torch's reader stumbled over, without its advice to load the file unsafely."""
+    before, found, after = str(error).partition("WeightsUnpickler error:")
+    lines = [line.strip() for line in (after if found else before).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def _refusal(model: ModelFile, family: PickleFamily, refused: list[str]) -> str:

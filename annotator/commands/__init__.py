@@ -1,0 +1,1 @@
+"""One module a command of `annotator`; imported when the command is called."""

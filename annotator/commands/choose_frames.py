@@ -1,0 +1,248 @@
+"""annotator choose-frames: videos in, a folder of frames worth labelling out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from annotator.commands.options import execution_options, json_option
+
+if TYPE_CHECKING:
+    from annotator.detector import Detector
+    from annotator.frame_choice import Footage
+    from frame_tools.images import ManifestEntry
+    from frame_tools.selection import Choice, Selection
+    from frame_tools.timing import Span
+    from frame_tools.video import Video
+
+EXIT_SKIPPED = 3
+KINDS = ("blurry", "occluded", "crowded", "truncated", "empty")
+
+EPILOG = """\b
+Examples:
+  annotator choose-frames match.mp4 -o frames -n 60
+  annotator choose-frames *.mp4 -o frames -n 200 --detection yolo11n.pt --want crowded=30 --want empty=10
+\b
+Writes:
+  frames/
+    <video>-<8 digits of its hash>-<pts>.jpg   the frames, upright, square pixels
+    manifest.jsonl                             one line a frame: source, time, reason, quality
+    report.html, report_files/                 with --report: contact sheet, timeline, reasons
+    errors.jsonl                               damaged stretches that were skipped, if any
+    run.json                                   what was asked for
+\b
+Kinds for --want (they count towards -n):
+  blurry      sharpness below 0.75 of its scene's median; with --detection, of the subjects'
+  occluded    two subjects' boxes overlap by an IoU of 0.15 or more
+  crowded     5 subjects or more
+  truncated   a subject's box comes within 1 % of the picture's border
+  empty       the detector finds nobody
+The detector looks at 300 frames, or at three times -n if that is more, spread over all videos.
+\b
+Methods:
+  diverse   no near-duplicates, no blurred or black frames; every scene first, then whatever
+            looks least like what has been taken; returns fewer than -n rather than such frames
+  uniform   evenly spaced in time     scenes   spread over the scenes, the sharpest of each part
+  every     every --step'th frame
+\b
+The same command on the same videos gives the same bytes."""
+
+
+class WantType(click.ParamType):
+    """`kind=count`."""
+
+    name = "kind=count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        kind, _, count = str(value).partition("=")
+        if kind not in KINDS or not count.isdecimal():
+            self.fail(f"{value!r}: expected kind=count, kind one of {', '.join(KINDS)}", param, ctx)
+        return kind, int(count)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the frames to.")
+@click.option("-n", "--count", type=click.IntRange(1), help="How many frames, of all videos together.")
+@click.option(
+    "--method",
+    type=click.Choice(("diverse", "uniform", "scenes", "every")),
+    default="diverse",
+    show_default=True,
+    help="How to choose, see below.",
+)
+@click.option("--step", type=click.IntRange(1), help="With --method every: take every so many'th frame.")
+@click.option("--min-gap", type=click.FloatRange(0), default=0, help="Least time between two frames, in seconds.")
+@click.option("--start", help="Skip what is before: seconds, HH:MM:SS.mmm, or a frame's number as in 2700f.")
+@click.option("--end", help="Skip what is from here on; written as --start is.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another choice.")
+@click.option("--want", type=WantType(), multiple=True, help="Hard cases to have among the frames, see below.")
+@click.option("--detection", help="Detector, as in preannotate: hog, a model file, …")
+@execution_options
+@click.option("--report", is_flag=True, help="Write report.html.")
+@click.option("--format", "suffix", type=click.Choice(("jpg", "png")), default="jpg", show_default=True)
+@click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG.")
+@click.option("--max-size", type=click.IntRange(16), help="Longer side at most this, in pixels. [default: as it is]")
+@click.option("--overwrite", is_flag=True, help="Remove what an earlier run wrote to the same folder.")
+@json_option
+def command(videos: tuple[Path, ...], output: Path, as_json: bool, **options: Any) -> int:
+    """Choose the frames of VIDEOS that are worth a person's time."""
+    _check_options(options)
+    from annotator.frame_folder import frames_run, refuse_twins, write_damage, write_manifest
+    from annotator.report import PICTURES
+    from frame_tools.selection import select
+    from frame_tools.timing import Span, parse_position
+    from frame_tools.video import open_video
+
+    places = [None if options[name] is None else parse_position(options[name]) for name in ("start", "end")]
+    span, wishes = Span(*places), _wishes(options)
+    opened = [open_video(path) for path in videos]
+    refuse_twins(opened)
+    detector = _load_detector(options)
+    run = frames_run(output, _plan(opened, detector, options), (PICTURES,))
+    with run.locked(options["overwrite"]):
+        footage = _look(opened, span, options, detector)
+        selection = select([f.timeline for f in footage], [f.candidates for f in footage], wishes)
+        entries = _write(output, footage, selection, options)
+        damaged = write_damage(output, opened)
+        if options["report"]:
+            from annotator.frame_report import write_frame_report
+
+            write_frame_report(output, footage, entries, selection.shortfalls)
+        write_manifest(output, entries)
+        run.finish()
+    _tell(output, entries, selection, opened, as_json)
+    return EXIT_SKIPPED if damaged else 0
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    every = options["method"] == "every"
+    if every and options["count"] is not None:
+        raise click.UsageError("--method every takes --step, not -n")
+    if every and options["want"]:
+        raise click.UsageError("--want chooses; --method every does not: use another method")
+    if not every and options["count"] is None:
+        raise click.UsageError("-n is missing: how many frames?")
+    if not every and options["step"] is not None:
+        raise click.UsageError("--step belongs to --method every")
+    kinds = [kind for kind, _ in options["want"]]
+    if len(set(kinds)) < len(kinds):
+        raise click.UsageError(f"--want {max(kinds, key=kinds.count)} is given twice")
+    if (blind := [kind for kind in kinds if kind != "blurry"]) and not options["detection"]:
+        raise click.UsageError(f"--want {blind[0]} needs --detection: only a detector can tell")
+    if not every and sum(count for _, count in options["want"]) > options["count"]:
+        raise click.UsageError(f"the --want counts add up to more than -n {options['count']}, of which they are part")
+
+
+def _wishes(options: dict[str, Any]) -> Any:
+    from frame_tools.selection import Wishes
+
+    return Wishes(
+        count=options["count"],
+        method=options["method"],
+        step=options["step"] or 1,
+        min_gap_seconds=options["min_gap"],
+        seed=options["seed"],
+        wanted=dict(options["want"]),
+    )
+
+
+def _load_detector(options: dict[str, Any]) -> Detector | None:
+    if not options["detection"]:
+        return None
+    from annotator.detector import DetectionOptions, load_detector
+    from trainers.runtimes import Execution
+
+    execution = Execution(options["runtime"], options["device"], options["precision"], options["trust"])
+    return load_detector(options["detection"], DetectionOptions(), execution)
+
+
+def _plan(videos: Sequence[Video], detector: Detector | None, options: dict[str, Any]) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    asked = {name: value for name, value in options.items() if name not in ("overwrite", "detection", "want")}
+    return {
+        "command": "choose-frames",
+        "version": version("cvat-pose-annotator"),
+        "videos": [[video.path.name, video.sha256] for video in videos],
+        "detection": None if detector is None else [detector.name, detector.sha256],
+        "want": dict(options["want"]),
+        **asked,
+    }
+
+
+def _look(videos: Sequence[Video], span: Span, options: dict[str, Any], detector: Detector | None) -> list[Footage]:
+    from tqdm import tqdm
+
+    from annotator.frame_choice import DETECTED_FRAMES, detect, look_at
+
+    keep_blurred = any(kind == "blurry" for kind, _ in options["want"])
+    footage = []
+    for video in videos:
+        with tqdm(desc=f"look at {video.path.name}", total=video.facts.frame_count, unit="frame", disable=None) as bar:
+            footage.append(look_at(video, span, len(videos), keep_blurred, bar.update))
+    if detector is None:
+        return footage
+    limit = max(1, max(DETECTED_FRAMES, 3 * (options["count"] or 0)) // len(videos))
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(desc="detect", unit="frame", disable=None))
+        return [detect(item, detector, limit, bar.update) for item in footage]
+
+
+def _write(
+    output: Path, footage: Sequence[Footage], selection: Selection, options: dict[str, Any]
+) -> list[ManifestEntry]:
+    from tqdm import tqdm
+
+    from annotator.frame_folder import PictureFormat, write_frame
+
+    picture = PictureFormat(f".{options['suffix']}", options["quality"], options["max_size"])
+    entries = []
+    with tqdm(desc="write", total=len(selection.choices), unit="frame", disable=None) as bar:
+        for number, item in enumerate(footage):
+            table = item.analysis.table
+            choices = {int(table.pts[c.row]): c for c in selection.choices if c.video == number}
+            marks = [table.mark(choice.row) for choice in choices.values()]
+            for frame in item.video.frames_at(marks):
+                reason = _reason(item, choices[frame.id.pts])
+                entries.append(write_frame(output, item.video, frame, reason, picture))
+                bar.update()
+    return entries
+
+
+def _reason(footage: Footage, choice: Choice) -> Any:
+    from annotator.frame_folder import Reason
+
+    table, row = footage.analysis.table, choice.row
+    quality = {name: float(getattr(table, name)[row]) for name in ("sharpness", "brightness", "contrast", "change")}
+    quality["scene"] = int(table.scene[row]) + 1
+    subjects = (footage.subjects or {}).get(row)
+    if subjects is not None:
+        quality["subjects"] = subjects.count
+        if subjects.sharpness is not None:
+            quality["subject_sharpness"] = subjects.sharpness
+    return Reason(choice.reason, quality)
+
+
+def _tell(
+    output: Path, entries: Sequence[ManifestEntry], selection: Selection, videos: Sequence[Video], as_json: bool
+) -> None:
+    from annotator.frame_folder import describe_damage
+
+    damage = [f"{video.path}: {words}" for video in videos for words in describe_damage(video)]
+    for line in (*selection.shortfalls, *damage):
+        click.echo(line, err=True)
+    repaired = {video.path: video.repaired_pts for video in videos if video.repaired_pts}
+    for path, count in repaired.items():
+        click.echo(f"{path}: {count} frames without a usable time stamp were given one by the frame rate", err=True)
+    if as_json:
+        result = {"output": str(output), "frames": len(entries), "shortfalls": selection.shortfalls, "damage": damage}
+        click.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        click.echo(str(output))
+    click.echo(f"{len(entries)} frames chosen", err=True)
