@@ -30,7 +30,7 @@ def write_prediction_report(
     subjects = sum(len(prediction.boxes) for prediction in predictions)
     summary = {
         "images": len(predictions),
-        f"{category.name} proposed": subjects,
+        f"proposals of {category.name}": subjects,
         "images without any": sum(len(prediction.boxes) == 0 for prediction in predictions),
         "inputs skipped": len(bad),
     }
@@ -58,7 +58,7 @@ def _tile(out: Path, prediction: Prediction, category: Category) -> Tile:
     name = f"{PurePosixPath(prediction.file_name).stem}.jpg"
     write_bytes(out / PICTURES / name, encode_image(shrink(drawn, _PICTURE_SIDE_PX), ".jpg", quality=80))
     count = len(instances)
-    lines = [f"{count} {category.name}" if count else f"no {category.name}"]
+    lines = [f"{count} × {category.name}" if count else f"no {category.name}"]
     if count:
         lines.append(f"weakest: mean joint score {1 - prediction.doubt:.2f}")
     return Tile(

@@ -73,7 +73,7 @@ def _draw_pose(canvas: RgbImage, instance: Instance, skeleton: Skeleton, unit: f
     drawn = instance.labelled & np.isfinite(instance.xy).all(axis=1) & (np.abs(instance.xy) < 1e6).all(axis=1)
     for a, b in skeleton.edges:
         if drawn[a] and drawn[b]:
-            colour = _edge_colour(skeleton.sides[a], skeleton.sides[b], colours[a], colours[b])
+            colour = style.colour or _edge_colour(skeleton.sides[a], skeleton.sides[b], colours[a], colours[b])
             ends = (_fixed_point(instance.xy[a]), _fixed_point(instance.xy[b]))
             cv2.line(canvas, *ends, colour, max(1, round(1.5 * unit)), cv2.LINE_AA, _SHIFT)
     for joint in np.flatnonzero(drawn):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 RESYNC_FRAMES = 300  # intra-refresh streams have no further key frames; encoders refresh within 250 frames
 DEMUX_ERRORS = 100  # in a row, before the rest of the file is given up
 CLOCK_RESET_SECONDS = 1  # a time stamp further back than this begins a new clock: joined recordings
+CONSTANT_STEPS = 8  # so many equal distances in a row make a constant rate
 LAST_FRAME_STEPS = 15  # Matroska's end is rounded, and a last frame may be long: a shorter rest is no loss
 PLANAR_FORMATS = frozenset(f"yuv{j}{sampling}p" for j in ("", "j") for sampling in (420, 422, 444, 440, 411))
 STRICT_CODECS = ("hevc", "mjpeg", "vvc")  # do not mark the pictures they conceal unless told to raise
@@ -69,6 +70,27 @@ class _Held:
     picture: av.VideoFrame
 
 
+class GapWatch:
+    """Notices a missing frame in a stream that has had a constant rate so far; a varying rate has no gaps."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._step = 0
+        self._steps_alike = 0
+
+    def missing_before(self, pts: int) -> int:
+        """How many frames are missing between the time stamp given before and this one."""
+        step = 0 if self._last is None else pts - self._last
+        self._last = pts
+        if abs(step - self._step) <= 1:  # Matroska rounds to milliseconds
+            self._steps_alike += 1
+            return 0
+        if self._steps_alike >= CONSTANT_STEPS and step >= 2 * self._step - 1:
+            return round(step / self._step) - 1
+        self._step, self._steps_alike = step, 0
+        return 0
+
+
 class PictureStream:
     """Iterate once: the good pictures of a stream, in order of presentation. Then see `damage` and `repaired_pts`.
 
@@ -92,6 +114,8 @@ class PictureStream:
         self._damaged_order: int | None = None  # while in a damaged stretch: its last packet known to be bad
         self._stretch_lost = self._since_damage = 0
         self._reason = ""
+        # Matroska's reader passes over bytes that it does not understand without a word.
+        self._gap_watch = GapWatch() if "matroska" in container.format.name else None
 
     def __iter__(self) -> Iterator[DecodedPicture]:
         for packet in self._demux():
@@ -147,6 +171,11 @@ class PictureStream:
             self._lose(1)
             return
         order = self._arrive(picture)
+        missing = 0 if self._gap_watch is None else self._gap_watch.missing_before(pts)
+        if missing:
+            place = (self._packets if order is None else order) - 1
+            self._mark_damage(place, "a gap in time between frames of constant rate")
+            self._lose(missing)
         if picture.is_corrupt:
             self._mark_damage(self._packets if order is None else order, "the decoder marks a picture as corrupt")
         if self._damaged_order is not None and not self._recovers(picture, order):

@@ -103,5 +103,6 @@ def _silenced() -> Iterator[None]:
         try:
             yield
         finally:
-            os.environ.clear()
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
             os.environ |= before

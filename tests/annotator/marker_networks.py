@@ -10,6 +10,7 @@ wrong order there, and makes the network take left for right, as people and trai
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,22 +70,29 @@ def save_marker_model(path: Path, format: str, head: str, card: ModelCard) -> Pa
     network = _network(head, card).eval()
     example = torch.rand(2, 3, card.input.height, card.input.width)
     text = dump_card(card)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript and the quick ONNX exporter are deprecated
+        _save(network, example, path, format, text)
+    return path
+
+
+def _save(network: Any, example: Any, path: Path, format: str, card: str) -> None:
+    import torch
+
     match format:
         case "torchscript":
-            traced = torch.jit.trace(network, example)
-            torch.jit.save(traced, path, _extra_files={CARD_KEY: text})
+            torch.jit.save(torch.jit.trace(network, example), path, _extra_files={CARD_KEY: card})
         case "pt2":
             program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-            torch.export.save(program, path, extra_files={CARD_KEY: text})
+            torch.export.save(program, path, extra_files={CARD_KEY: card})
         case "onnx":
-            _save_onnx(network, example, path, text)
+            _save_onnx(network, example, path, card)
         case "openvino":
             import openvino
 
             converted = openvino.convert_model(network, example_input=example, input=[-1, *example.shape[1:]])
             openvino.save_model(converted, path, compress_to_fp16=False)
-            path.with_name(f"{path.stem}.card.json").write_text(text, "utf-8")
-    return path
+            path.with_name(f"{path.stem}.card.json").write_text(card, "utf-8")
 
 
 def draw_markers(

@@ -86,7 +86,7 @@ def test_an_image_that_the_file_does_not_list_is_no_empty_image(tmp_path):
 
 def test_boxes_made_for_another_size_are_refused(tmp_path):
     detector = load(write_coco(tmp_path / "boxes.json", [], (("a.jpg", 160, 120),)))
-    with pytest.raises(AnnotatorError, match="80x60 pixels.*for 160x120"):
+    with pytest.raises(AnnotatorError, match=r"80x60 pixels.*for 160x120"):
         detect_image(detector, "a.jpg", GREY)
 
 
@@ -154,7 +154,9 @@ def test_letterbox_undo_is_the_inverse(image_size, target, stride, fractions):
     letterbox = fit(image_size, target, stride)
     inside = fractions * letterbox.scaled_size + letterbox.offset
     np.testing.assert_allclose(letterbox.undo(inside), fractions * image_size, rtol=1e-5, atol=1e-3)
-    assert all(s + 2 * o <= i for s, o, i in zip(letterbox.scaled_size, letterbox.offset, letterbox.input_size))
+    assert all(
+        s + 2 * o <= i for s, o, i in zip(letterbox.scaled_size, letterbox.offset, letterbox.input_size, strict=True)
+    )
     if stride:
         assert all(side % stride == 0 for side in letterbox.input_size)
 

@@ -1,12 +1,14 @@
 """Proof of the geometry: networks that find coloured dots must find them where they were drawn; and real models."""
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -33,38 +35,53 @@ from trainers.runtimes import Execution
 pytest.importorskip("torch", reason="the marker networks are built with torch: pip install -e '.[train]'")
 
 SUFFIXES = {"torchscript": ".torchscript", "onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+EVERY_FORMAT = [pytest.param(name, marks=pytest.mark.slow) if name == "pt2" else name for name in FORMATS]
 EXACT = Execution(precision="f32")  # bf16 has 8 bits: 0.4 of a 192 pixel input's pixels, for coordinates
 TOLERANCE_PX = 0.5  # in the original image
+# Where the crop makes the image much smaller, half a pixel of the image is no longer to be had from bytes, and OpenCV
+# warps in steps of 1/32 pixel: then a sixteenth of an input pixel. At 8 times and less the rule above is the stricter.
+TOLERANCE_INPUT_PX = 1 / 16
 CARDS = Path(__file__).parents[1] / "cards"
 
 
 @pytest.fixture(scope="session")
 def marker_model(tmp_path_factory):
-    """A loaded marker model, made once for each question."""
+    """A marker model with the card in its file, written and loaded once; other crops are put into the loaded card."""
     folder = tmp_path_factory.mktemp("markers")
-    made = {}
+    loaded = {}
 
     def get(head="half-pixel", format="torchscript", flip_test=False, crop=None, size=(96, 128), colours="rgb"):
         key = (head, format, size, colours)
-        if key not in made:
+        if key not in loaded:
             path = folder / f"{head}-{size[0]}-{colours}{SUFFIXES[format]}"
-            made[key] = save_marker_model(path, format, head, marker_card(head, size, colours))
-        card_path = made[key].with_name("given.card.json")
-        card_path.write_text(dump_card(marker_card(head, size, colours, crop)))
-        return load_pose_model(made[key], card_path if crop else None, EXACT, flip_test)
+            save_marker_model(path, format, head, marker_card(head, size, colours))
+            loaded[key] = load_pose_model(path, None, EXACT)
+        model = loaded[key]
+        card = model.card.model_copy(update={"crop": crop}) if crop else model.card
+        return replace(model, card=card, flip_test=flip_test)
 
     return get
+
+
+def _without_card(folder):
+    """A TorchScript model that says nothing of itself."""
+    import torch
+
+    path = save_marker_model(folder / "bare.torchscript", "torchscript", "fraction", marker_card("fraction"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.save(torch.jit.load(path), path)
+    return path
 
 
 def _boxes(*corners):
     return Boxes(np.float32(corners).reshape(-1, 4), np.ones(len(corners)), ("dots",) * len(corners))
 
 
-def _scene(model, image_size, box, seed):
-    """Dots well inside what the model's crop of `box` sees of the image, (joints, 2), and their radii.
+def _grid(model, image_size, box):
+    """3 x 3 cells over what the model's crop of `box` sees of the image: first corner, cell, dots' radii, room to move.
 
-    Dots are as large as they must be to be seen: 1.5 pixels of the input, and of the image. Their places are drawn in a
-    grid, the two centre joints in its outer columns, so that a mirrored scene can be told.
+    Dots are as large as they must be to be seen: two pixels of the input, 1.5 of the image.
     """
     size, crop = model.card.input.size, model.card.crop
     to_image = invert_affines(crop_affines(np.array([box]), size, crop.padding, crop.fit))
@@ -74,11 +91,19 @@ def _scene(model, image_size, box, seed):
     first = np.maximum(seen[0], 0) + 1.5 * radius
     last = np.minimum(seen[1], image_size) - 1.5 * radius
     cell = (last - first) / 3
-    assert (cell > 3 * radius + 2 * pixel).all(), "too small a box for seven dots"
-    random = np.random.default_rng(seed)
+    return first, cell, radius, (cell - 3 * radius - 2 * pixel) / 2
+
+
+def _scene(model, image_size, box, seed):
+    """Dots at random places, one a cell, (joints, 2), and their radii.
+
+    The two centre joints stand in the outer columns, so that a mirrored scene can be told.
+    """
+    first, cell, radius, room = _grid(model, image_size, box)
+    assert (room > 0).all(), "too small a box for seven dots"
     places = np.array([[0, 1], [2, 1], [0, 0], [2, 0], [1, 2], [2, 2], [0, 2]])  # columns and rows of the grid
-    free = (cell - 2 * radius - 2 * pixel) / 2
-    return first + (places + 0.5) * cell + random.uniform(-1, 1, (7, 2)) * free, radius
+    moved = np.random.default_rng(seed).uniform(-1, 1, (7, 2)) * room
+    return first + (places + 0.5) * cell + moved, radius
 
 
 def _error(model, image_size, box, seed=0):
@@ -103,7 +128,7 @@ BOXES = {  # of an image of 301 x 397 pixels
 
 
 @pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EVERY_FORMAT)
 @pytest.mark.parametrize("head", ["half-pixel", "simcc", "fraction"])
 def test_every_runtime_finds_every_joint(marker_model, head, format, box):
     assert _error(marker_model(head, format), (301, 397), box) < TOLERANCE_PX
@@ -135,23 +160,25 @@ def test_inputs_of_any_shape(marker_model, head, size):
 
 
 @pytest.mark.parametrize("head", ["half-pixel", "stride", "align-corners", "simcc", "fraction"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_box_in_any_image(marker_model, head, data):
-    """Boxes at any fraction of a pixel, up to half outside, enlarged 3 times or reduced 5 times by the crop."""
+    """Boxes at any fraction of a pixel, up to a third outside on any side, enlarged and reduced by the crop."""
     model = marker_model(head, flip_test=data.draw(st.booleans(), label="flip test"))
-    width, height = data.draw(st.integers(90, 640), label="width"), data.draw(st.integers(90, 640), label="height")
-    box_width = data.draw(st.floats(40, width), label="box width")
-    box_height = data.draw(st.floats(40, height), label="box height")
-    x = data.draw(st.floats(-box_width / 3, width - box_width * 2 / 3), label="x")
-    y = data.draw(st.floats(-box_height / 3, height - box_height * 2 / 3), label="y")
-    assert _error(model, (width, height), (x, y, x + box_width, y + box_height), seed=1) < TOLERANCE_PX
+    size = [data.draw(st.integers(150, 640), label=side) for side in ("width", "height")]
+    sides = [data.draw(st.floats(side / 3, side), label="box") for side in size]
+    first = [data.draw(st.floats(-b / 3, a - b * 2 / 3), label="x, y") for a, b in zip(size, sides, strict=True)]
+    box = (*first, first[0] + sides[0], first[1] + sides[1])
+    assume((_grid(model, size, box)[3] > 0).all())
+    assert _error(model, tuple(size), box, seed=1) < TOLERANCE_PX
 
 
 @pytest.mark.parametrize("head", ["half-pixel", "simcc", "fraction"])
-def test_a_box_far_larger_than_the_input(marker_model, head):
-    """Reduced 16 times, a pixel of the input is 16 of the image: half a pixel there is 0.03 here, and still holds."""
-    assert _error(marker_model(head), (1537, 2049), (1, 2, 1530, 2040)) < (0.5 if head != "half-pixel" else 1.0)
+@pytest.mark.parametrize("times", [7.5, 16])
+def test_a_box_far_larger_than_the_input(marker_model, head, times):
+    box = (1, 2, 1 + 96 * times, 2 + 128 * times)
+    limit = max(TOLERANCE_PX, TOLERANCE_INPUT_PX * times)
+    assert _error(marker_model(head), (int(97 * times), int(129 * times)), box) < limit
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -181,8 +208,7 @@ def test_the_flip_test_exchanges_sides(marker_model):
     xy, radius = _scene(model, (301, 397), BOXES["inside"], seed=0)
     image = draw_markers((301, 397), xy, radius)
     without_pairs = model.card.model_copy(update={"skeleton": Skeleton("no pairs", MARKERS.joints)})
-    broken = type(model)(without_pairs, model.session, model.name, model.sha256, flip_test=True)
-    found = estimate_image(broken, image, _boxes(BOXES["inside"]))
+    found = estimate_image(replace(model, card=without_pairs), image, _boxes(BOXES["inside"]))
     assert np.linalg.norm(found.xy[0, 2] - xy[2]) > 5
 
 
@@ -219,7 +245,7 @@ def test_nobody_gives_nobody(marker_model):
     assert found.xy.shape == (0, len(COLOURS), 2)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EVERY_FORMAT)
 def test_the_card_inside_the_model_is_used(marker_model, format):
     model = marker_model("simcc", format)
     assert model.card == marker_card("simcc")
@@ -227,11 +253,14 @@ def test_the_card_inside_the_model_is_used(marker_model, format):
     assert model.skeleton == MARKERS
 
 
-def test_a_card_given_wins_over_the_one_inside(marker_model):
-    assert marker_model("fraction", crop=CropCard(padding=1.7)).card.crop.padding == 1.7
+def test_a_card_given_wins_over_the_one_inside(tmp_path):
+    path = save_marker_model(tmp_path / "model.torchscript", "torchscript", "fraction", marker_card("fraction"))
+    given = marker_card("fraction", crop=CropCard(padding=1.7))
+    (tmp_path / "given.json").write_text(dump_card(given))
+    assert load_pose_model(path, tmp_path / "given.json", EXACT).card == given
 
 
-def test_a_card_beside_the_model(marker_model, tmp_path):
+def test_a_card_beside_the_model(tmp_path):
     path = _without_card(tmp_path)
     (tmp_path / "bare.card.yaml").write_text(dump_card(marker_card("fraction")))
     assert load_pose_model(path, None, EXACT).card == marker_card("fraction")
@@ -245,7 +274,7 @@ def test_no_card_shows_how_to_write_one(tmp_path):
         assert part in str(raised.value)
 
 
-def test_a_card_of_another_model_is_refused_before_any_image(marker_model, tmp_path):
+def test_a_card_of_another_model_is_refused_before_any_image(tmp_path):
     path = tmp_path / "model.torchscript"
     card = marker_card("half-pixel")
     save_marker_model(path, "torchscript", "half-pixel", card.model_copy(update={"skeleton": read_skeleton("coco17")}))
@@ -304,14 +333,6 @@ def test_people_standing(shared_data, model_file, card, expected):
     pck = np.mean(correct)
     print(f"{model_file}: PCK@0.1 {pck:.4f} of {len(correct)} joints")
     assert pck >= expected
-
-
-def _without_card(folder: Path) -> Path:
-    path = save_marker_model(folder / "bare.torchscript", "torchscript", "fraction", marker_card("fraction"))
-    import torch
-
-    torch.jit.save(torch.jit.load(path), path)
-    return path
 
 
 def test_the_dots_are_where_they_were_drawn():

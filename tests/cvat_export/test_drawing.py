@@ -54,3 +54,10 @@ def test_joints_not_labelled_are_not_drawn():
 def test_far_outside_and_names_and_scores_are_survived():
     instance = _instance([(-1e5, 20), (1e9, 20)])
     draw_instances(np.zeros((60, 60, 3), np.uint8), [instance], PAIR, DrawingStyle(names=True, scores=True))
+
+
+def test_one_colour_is_one_colour():
+    black = np.zeros((60, 60, 3), np.uint8)
+    drawn = draw_instances(black, [_instance([(9, 9), (40, 40)])], PAIR, DrawingStyle(False, colour=(200, 0, 0)))
+    assert drawn[..., 0].any()
+    assert not drawn[..., 1:].any()

@@ -39,7 +39,9 @@ def make_video(tmp_path: Path) -> VideoMaker:
         draw: Callable[[int, int, int], np.ndarray] = picture,
     ) -> Path:
         path = tmp_path / name
-        with av.open(str(path), "w") as container:
+        # Without this the muxer would choose a finer time base of its own.
+        muxing = {"video_track_timescale": str(time_base.denominator)} if path.suffix == ".mp4" else {}
+        with av.open(str(path), "w", options=muxing) as container:
             rate = Fraction(1) / (time_base * max(1, pts[1] - pts[0])) if len(pts) > 1 else Fraction(30)
             stream = container.add_stream(codec, rate=rate, options=options or {"crf": "12"})
             stream.width, stream.height = size
