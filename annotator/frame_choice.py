@@ -20,6 +20,7 @@ from frame_tools.timing import Span
 from frame_tools.video import Video
 
 DETECTED_FRAMES = 300  # that a detector looks at, of all videos together, or three times the count if that is more
+LOOKS_A_SECOND = 12
 _FEWEST_CANDIDATES = 64  # of one video, however many there are
 _BATCH = 8
 
@@ -67,11 +68,23 @@ class Footage:
         return Candidates(rows, embed(thumbnails), sharpness, counts, kinds)
 
 
-def look_at(video: Video, span: Span, videos: int, keep_blurred: bool, progress: Progress) -> Footage:
-    """One pass over the video. videos: how many share the memory for candidates. Raises AnnotatorError."""
+def looks_stride(video: Video) -> int:
+    """Every how many'th frame is worth a look where neighbours need not be told apart: about twelve a second."""
+    return max(1, round(video.facts.frame_rate / LOOKS_A_SECOND)) if video.facts.frame_rate else 1
+
+
+def look_at(
+    video: Video, span: Span, progress: Progress, stride: int = 1, videos: int = 1, keep_blurred: bool = False
+) -> Footage:
+    """One pass over the video, in which every stride'th frame is looked at.
+
+    videos: how many share the memory for candidates. keep_blurred: whether blurred frames may be wanted. Raises
+    AnnotatorError when the span holds no frame.
+    """
     analyst = Analyst(video, max(_FEWEST_CANDIDATES, CANDIDATES // videos), keep_blurred)
-    for decoded in video.pictures(span):
-        analyst.look(decoded)
+    for number, decoded in enumerate(video.pictures(span)):
+        if number % stride == 0:
+            analyst.look(decoded)
         progress(1)
     analysis = analyst.result()
     if not len(analysis.table):

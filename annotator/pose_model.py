@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from annotator.detector import RgbImage
 from annotator.errors import AnnotatorError
-from cvat_export.joint_mapping import map_joints
 from cvat_export.labels import Boxes, Keypoints, Visibility
 from cvat_export.skeleton import Skeleton
 from trainers.card_template import card_template
@@ -20,8 +19,6 @@ from trainers.model_card import ModelCard, card_from_metadata, read_card
 from trainers.pose_decoding import InputJoints, check_card, decode_outputs, run_model
 from trainers.runtimes import Execution, Session, open_session
 from trainers.runtimes.formats import hash_model, identify
-
-__all__ = ["Crops", "PoseModel", "estimate_image", "find_card", "load_pose_model", "map_joints"]
 
 
 @dataclass(frozen=True, eq=False)

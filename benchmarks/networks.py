@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tests.annotator.yolo_models import make_yolo
+
 if TYPE_CHECKING:
     import torch
 
@@ -58,28 +60,10 @@ def _write_pose(folder: Path, suffix: str) -> Path:
 
 
 def _write_yolo(folder: Path, suffix: str) -> Path:
-    import torch
     from ultralytics import YOLO
 
-    torch.manual_seed(0)
-    yolo = YOLO("yolo11n.yaml")
-    _raise_person_scores(yolo.model)
-    (folder / "yolo.pt").unlink(missing_ok=True)
-    yolo.save(folder / "yolo.pt")
-    exported = YOLO(folder / "yolo.pt").export(
+    weights = make_yolo("yolo11n", folder / "yolo.pt")
+    exported = YOLO(weights).export(
         format=suffix.lstrip("."), dynamic=suffix == ".onnx", imgsz=640, verbose=False, simplify=False
     )
     return Path(exported)
-
-
-def _raise_person_scores(network: torch.nn.Module, share: float = 0.002) -> None:
-    """Move class 0's bias so that about `share` of the anchors score 0.5 or more, as a trained detector's do."""
-    import torch
-
-    network.eval()
-    image = torch.rand(1, 3, 640, 640, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        scores = network(image)[0][0, 4]
-        threshold = torch.logit(scores.quantile(1 - share))
-        for branch in network.model[-1].cv3:
-            branch[-1].bias[0] -= threshold

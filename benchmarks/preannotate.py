@@ -8,7 +8,8 @@ bare      the detector and the pose network alone, on batches made beforehand, b
           is decoded, cropped or written
 pipeline  what `annotator preannotate` does after its models are loaded: read, decode, letterbox, detect, suppress,
           crop, estimate, decode joints, write images, shards, COCO and zip
-naive     one image and one crop at a time, each step after the other, as scripts do
+naive     one image and one crop at a time, each step after the other, as scripts do, in the same runtime
+scripts   the same loop on the TorchScript exports in torch: what such scripts usually run
 
 The networks have the architectures of YOLO11n (640 px) and of SimpleBaseline with ResNet-50 (256x192, 34 M parameters)
 and random weights: their speed is that of trained ones. The score threshold is set so that there are about
@@ -41,7 +42,7 @@ from annotator.run_folder import RunFolder
 from benchmarks.networks import write_networks
 from demo.film import film
 from frame_tools.images import encode_image
-from trainers.runtimes import Execution, open_session
+from trainers.runtimes import Execution, Session, open_session
 
 BATCH = 8
 
@@ -66,8 +67,9 @@ def main() -> None:
 class _Job:
     """The same work done in three ways; building it loads the models and makes the bare way's batches."""
 
-    def __init__(self, paths: list[Path], detector: Path, pose: Path, runtime: Any, people: int, work: Path) -> None:
+    def __init__(self, paths: list[Path], models: tuple[Path, Path], runtime: Any, people: int, work: Path) -> None:
         self.paths, self.work = paths, work
+        detector, pose = models
         execution = Execution(runtime=runtime)
         self.options = DetectionOptions(min_score=0.5, max_subjects=people)
         estimator = load_estimator(
@@ -104,7 +106,7 @@ class _Job:
             options = LabelOptions(report_pictures=0)
             preannotate(self.inputs, self.estimator, options, folder, workers=os.cpu_count() or 1)
 
-    def naive(self) -> None:
+    def naive(self, detector: Session, pose: Session) -> None:
         """The loop that scripts have."""
         out = self.work / "naive"
         out.mkdir(exist_ok=True)
@@ -112,11 +114,11 @@ class _Job:
         for path, boxes in zip(self.paths, self.boxes, strict=True):
             image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
             chw, scale, offset = letterbox(image, self.detector_size)
-            (output,) = self.detector.run(chw[None])[:1]
+            (output,) = detector.run(chw[None])[:1]
             best_boxes(output[0], self.options, scale, offset)
             for x1, y1, x2, y2 in boxes:  # the pipeline's, so that both cut the same number of crops
                 crop, matrix = cut(image, (x1, y1, x2, y2))
-                heatmaps = self.pose.run(crop[None])[0][0]
+                heatmaps = pose.run(crop[None])[0][0]
                 peaks = [np.unravel_index(int(heatmap.argmax()), heatmap.shape) for heatmap in heatmaps]
                 joints = [[4 * float(x) + 2, 4 * float(y) + 2] for y, x in peaks]
                 rows.append({"image": path.name, "joints": cv2.transform(np.array([joints]), matrix)[0].tolist()})
@@ -176,9 +178,21 @@ def _report(seconds: dict[str, list[float]], images: int) -> None:
     for name, above, below, goal in (
         ("pipeline speed / bare speed", "bare", "pipeline", 0.85),
         ("pipeline speed / naive speed", "naive", "pipeline", 3.0),
+        ("pipeline speed / scripts' speed", "scripts", "pipeline", 3.0),
     ):
+        if above not in seconds:
+            continue
         ratios = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
         print(f"{name:30} {statistics.median(ratios):5.2f}   {_spread(ratios, 2)}   goal {goal}")
+
+
+def processor() -> str:
+    """The processor's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def _spread(values: list[float], decimals: int = 1) -> str:

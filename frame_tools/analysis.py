@@ -112,9 +112,9 @@ class Analyst:
     def look(self, decoded: DecodedPicture) -> None:
         """Measure one picture and forget it."""
         planes = decoded.planes()
+        sharp = sharpness(planes[0])  # first: it brings the rows into the cache that the thumbnail takes samples of
         thumb = thumbnail(planes)
         light = exposure(thumb, self._full_range)
-        sharp = sharpness(planes[0])
         row = len(self._columns["pts"])
         blank = light.is_blank
         changed = 0.0 if self._previous is None else change(thumb, self._previous)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 RESYNC_FRAMES = 300  # intra-refresh streams have no further key frames; encoders refresh within 250 frames
 DEMUX_ERRORS = 100  # in a row, before the rest of the file is given up
 CLOCK_RESET_SECONDS = 1  # a time stamp further back than this begins a new clock: joined recordings
-CONSTANT_STEPS = 8  # so many equal distances in a row make a constant rate
+CONSTANT_STEPS = 48  # so many equal distances in a row make a constant rate
 LAST_FRAME_STEPS = 15  # Matroska's end is rounded, and a last frame may be long: a shorter rest is no loss
 PLANAR_FORMATS = frozenset(f"yuv{j}{sampling}p" for j in ("", "j") for sampling in (420, 422, 444, 440, 411))
 STRICT_CODECS = ("hevc", "mjpeg", "vvc")  # do not mark the pictures they conceal unless told to raise
@@ -290,5 +290,5 @@ def _tagged_end(stream: av.VideoStream) -> Fraction | None:
 
 
 def _view(plane: av.video.plane.VideoPlane) -> Plane:
-    rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size]
-    return rows.reshape(plane.height, plane.line_size)[:, : plane.width]
+    buffer: Any = plane
+    return np.ndarray((plane.height, plane.width), np.uint8, buffer, strides=(plane.line_size, 1))

@@ -88,8 +88,8 @@ def read_image(path: str | Path, content: bytes | None = None) -> UprightImage:
     _check_header(path, image)
     if image.format in ("JPEG", "MPO"):
         _check_jpeg_end(path, content)
-    needs_conversion = _needs_conversion(image, content)
     try:
+        needs_conversion = _needs_conversion(image, content)
         pixels = _upright_rgb(path, image)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise FrameToolsError(

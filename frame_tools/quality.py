@@ -68,7 +68,7 @@ def exposure(thumb: Thumbnail, full_range: bool) -> Exposure:
     luma = thumb[: LUMA_CELLS**2]
     mean, deviation = cv2.meanStdDev(luma)
     black, span = (0.0, 255.0) if full_range else (16.0, 219.0)
-    return Exposure(min(1.0, max(0.0, float(mean[0, 0] - black) / span)), float(deviation[0, 0]) / span)
+    return Exposure(min(1.0, max(0.0, (mean.item() - black) / span)), deviation.item() / span)
 
 
 def change(thumb: Thumbnail, previous: Thumbnail) -> float:

@@ -10,13 +10,15 @@ from cvat_export.skeleton import embedded_skeletons, read_skeleton
 from trainers.runtimes.session import TensorSpec
 
 _UNKNOWN = "?"
+_MOST_JOINTS = 200  # more channels than this are no joints
 _KNOWN_COLUMNS = {2: "[x, y]", 3: "[y, x, score]", 5: "[x, y, z, visibility, presence]"}
 
 
 def card_template(name: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str:
     """YAML for the user to complete: `?` where nothing is known, comments where it is a guess."""
-    head, joints = _head(outputs)
-    return f"name: {name}\n{_skeleton(joints)}\n{_input(inputs[0])}\n{_CROP}\n{head}"
+    layout = "nhwc" if inputs[0].shape[-1:] == (3,) else "nchw"
+    head, joints = _head(outputs, layout)
+    return f"name: {name}\n{_skeleton(joints)}\n{_input(inputs[0], layout)}\n{_CROP}\n{head}"
 
 
 _CROP = """\
@@ -25,15 +27,13 @@ crop:
   fit: contain          # contain (box grown to the input's aspect) or stretch"""
 
 
-def _input(spec: TensorSpec) -> str:
-    sizes = spec.shape[1:]
-    last = len(sizes) == 3 and sizes[2] == 3
-    height, width = (sizes[:2] if last else sizes[1:]) if len(sizes) == 3 else (None, None)
+def _input(spec: TensorSpec, layout: str) -> str:
+    height, width = (None, *spec.shape)[2:4] if layout == "nhwc" else (spec.shape + (None,) * 4)[2:4]
     lines = [
         "input:",
         f"  width: {width or _UNKNOWN}",
         f"  height: {height or _UNKNOWN}",
-        f"  layout: {'nhwc' if last else 'nchw'}",
+        f"  layout: {layout}",
         "  colours: rgb          # or bgr",
     ]
     if spec.dtype == np.uint8:
@@ -55,25 +55,27 @@ def _skeleton(joints: int | None) -> str:
     return f"skeleton: {known[0] if joints and known else _UNKNOWN}   {comment}"
 
 
-def _head(outputs: Sequence[TensorSpec]) -> tuple[str, int | None]:
+def _head(outputs: Sequence[TensorSpec], layout: str) -> tuple[str, int | None]:
     """The lines under `head`, and the number of joints that its output shows."""
     for place, spec in enumerate(outputs):
         match spec.shape:
             case (_, 1, int(joints), int(columns)) | (_, int(joints), int(columns)) if columns in _KNOWN_COLUMNS:
                 return _coordinates(place, _KNOWN_COLUMNS[columns]), joints
-            case (_, int(joints), _, _):
-                return _heatmap(place), joints
-    ranks = [len(spec.shape) for spec in outputs]
-    if ranks == [3, 3]:
+            case (_, channels_first, _, channels_last):
+                joints = channels_last if layout == "nhwc" else channels_first
+                if joints is not None and 1 < joints <= _MOST_JOINTS:
+                    return _heatmap(place, layout), joints
+    if [len(spec.shape) for spec in outputs] == [3, 3]:
         return _SIMCC, outputs[0].shape[1]
-    return f"{_heatmap(0)}                        # other kinds: simcc, coordinates", None
+    return f"{_heatmap(0, layout)}                        # other kinds: simcc, coordinates", None
 
 
-def _heatmap(place: int) -> str:
+def _heatmap(place: int, layout: str) -> str:
     return f"""\
 head:
   kind: heatmap
   output: {place}
+  layout: {layout}
   alignment: stride     # or half-pixel, align-corners: where a cell lies in the input
   decoding: dark        # or quarter-offset, argmax
 """

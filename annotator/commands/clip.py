@@ -51,7 +51,9 @@ Clips that do not fit whole before the end are left out."""
 )
 @click.option("--start", help="Skip what is before: seconds, HH:MM:SS.mmm, or a frame's number as in 2700f.")
 @click.option("--end", help="Skip what is from here on; written as --start is.")
-@click.option("--format", "suffix", type=click.Choice(("jpg", "png")), default="jpg", show_default=True)
+@click.option(
+    "--format", "suffix", type=click.Choice(("jpg", "png")), default="jpg", show_default=True, help="Of the pictures."
+)
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG.")
 @click.option("--video", "as_video", is_flag=True, help="Write each clip as an MP4 video instead of pictures.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and write nothing.")

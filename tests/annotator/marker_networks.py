@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cvat_export.skeleton import Skeleton
-from trainers.model_card import CARD_KEY, CropCard, ModelCard, dump_card, parse_card
+from trainers.model_card import CropCard, ModelCard, dump_card, parse_card
+from trainers.runtimes.metadata import CARD_KEY
 
 COLOURS = {  # joint -> which of red, green and blue it shines in
     "west": (1, 1, 1),
@@ -135,6 +136,13 @@ def _network(head: str, card: ModelCard) -> Any:
     size = card.input.size
 
     class Markers(torch.nn.Module):
+        mean: torch.Tensor
+        std: torch.Tensor
+        pixel_x: torch.Tensor
+        pixel_y: torch.Tensor
+        along_x: torch.Tensor
+        along_y: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1))

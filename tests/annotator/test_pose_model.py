@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from annotator.errors import AnnotatorError
-from annotator.pose_model import Crops, estimate_image, load_pose_model, map_joints
-from cvat_export.labels import Boxes, Keypoints
+from annotator.pose_model import Crops, estimate_image, load_pose_model
+from cvat_export.joint_mapping import map_joints
+from cvat_export.labels import Boxes
 from cvat_export.skeleton import Skeleton, read_skeleton
 from frame_tools.images import read_image
 from tests.annotator.marker_networks import (
@@ -292,17 +293,6 @@ def test_a_flip_test_that_the_card_forbids(tmp_path):
     load_pose_model(path, None, EXACT, flip_test=False)
     with pytest.raises(AnnotatorError, match="flip_test: false; leave --flip-test out"):
         load_pose_model(path, None, EXACT, flip_test=True)
-
-
-def test_joints_meet_by_name():
-    own = Skeleton("own", ("nose", "Left Eye", "tail"))
-    wanted = Skeleton("wanted", ("left_eye", "ear", "snout"), aliases={"snout": ("nose",)})
-    keypoints = Keypoints(np.arange(12).reshape(2, 3, 2), np.arange(6).reshape(2, 3), np.full((2, 3), 2))
-    mapped = map_joints(keypoints, own, wanted)
-    assert mapped.xy[0].tolist() == [[2, 3], [0, 0], [0, 1]]
-    assert mapped.scores.tolist() == [[1, 0, 0], [4, 0, 3]]
-    assert mapped.visibility.tolist() == [[2, 0, 2], [2, 0, 2]]
-    assert map_joints(Keypoints.empty(3), own, wanted).xy.shape == (0, 3, 2)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from cvat_export.coco import ANNOTATION_FILE, read_coco
 from cvat_export.labels import Visibility
 from demo.film import HEIGHT, WIDTH, Moment, scenes
 from demo.marker_models import write_models
+from tests.annotator.yolo_models import make_yolo
 
 PROGRAM = [sys.executable, "-c", "from annotator.cli import main; main()"]
 
@@ -290,6 +291,24 @@ def test_what_makes_no_sense_fails_before_any_work(arguments, words, drawn, mode
 def test_a_folder_without_rights(drawn, models, out):
     result = _run(drawn[0], "-o", out, *models, code=1)
     assert f"{out}: " in result.stderr
+
+
+def test_a_one_stage_model_is_both(drawn, tmp_path):
+    pytest.importorskip("ultralytics")
+    weights = make_yolo("yolo11n-pose", tmp_path / "yolo11n-pose.pt")
+    _run(drawn[0], "-o", tmp_path / "out", "--pose", weights, "--max-people", "2", "--min-joint-score", "0")
+    dataset = read_coco(tmp_path / "out")
+    assert dataset.categories[0].skeleton.joints[0] == "nose"
+    assert [len(image.instances) for image in dataset.images] == [2, 2, 2, 2]
+    (line, *_) = read_predictions(tmp_path / "out" / "predictions.jsonl")
+    assert line.boxes.class_names == ("person", "person")
+    result = _run(drawn[0], "-o", tmp_path / "more", "--pose", weights, "--flip-test", code=1)
+    assert "top-down pose models only" in result.stderr
+
+
+def test_a_pose_model_needs_a_detector(drawn, models, tmp_path):
+    result = _run(drawn[0], "-o", tmp_path / "out", *models[2:], code=1)
+    assert "say --detection hog" in result.stderr
 
 
 def test_the_output_may_not_hold_the_input(drawn, models):

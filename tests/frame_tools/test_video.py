@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -191,7 +192,7 @@ def test_missing_time_stamps_are_made_from_the_frame_rate(make_video):
     video = open_video(path)
     stamps = [d.pts for d in video.pictures()]
     assert video.repaired_pts == len(stamps) == 25
-    steps = {b - a for a, b in zip(stamps, stamps[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(stamps)}
     assert len(steps) == 1
     assert abs(float(steps.pop() * video.facts.time_base) - 1 / 25) < 1e-6
     assert video.packet_pts() == []

@@ -12,7 +12,6 @@ from cvat_export.skeleton import Skeleton, read_skeleton
 from trainers.card_template import card_template
 from trainers.errors import TrainersError
 from trainers.model_card import (
-    CARD_KEY,
     HeatmapHead,
     InputCard,
     card_from_metadata,
@@ -24,6 +23,7 @@ from trainers.model_card import (
 from trainers.network_input import encode_input
 from trainers.pose_decoding import check_card
 from trainers.runtimes import TensorSpec
+from trainers.runtimes.metadata import CARD_KEY
 
 ROOT = Path(__file__).parents[2]
 FLOAT, BYTE = np.dtype(np.float32), np.dtype(np.uint8)
@@ -286,6 +286,7 @@ def test_the_input_is_what_the_formula_says(colours, layout, dtype):
             ["layout: nhwc", "dtype: uint8", "order: [y, x, score]"],
         ),
         (StubSession((1, 3, 64, 48), (14, 96), (14, 128)), ["kind: simcc", "skeleton: lsp14"]),
+        (StubSession((1, 64, 48, 3), (16, 12, 16)), ["layout: nhwc", "height: 64", "# 16 joints: ", "kind: heatmap"]),
         (StubSession((None, None, None, None)), ["width: ?", "skeleton: ?", "kind: heatmap"]),
     ],
 )
