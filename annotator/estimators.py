@@ -18,7 +18,7 @@ from annotator.predictions import ModelIdentity
 from cvat_export.joint_mapping import map_joints
 from cvat_export.labels import Boxes, Keypoints
 from cvat_export.skeleton import Skeleton, read_skeleton
-from trainers.runtimes import Execution
+from trainers.runtimes import Execution, Session
 
 T = TypeVar("T")
 
@@ -39,6 +39,11 @@ class PoseEstimator(Protocol):
     @property
     def pose(self) -> ModelIdentity:
         """What finds the joints."""
+        ...
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """What executes each model file, by the model's name."""
         ...
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:
@@ -74,6 +79,11 @@ class TwoStage:
     @property
     def pose(self) -> ModelIdentity:
         return ModelIdentity(self.model.name, self.model.sha256)
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        found = {self.detector.name: self.detector.session} if isinstance(self.detector, YoloDetector) else {}
+        return {**found, self.model.name: self.model.session}
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:
         return self.detector.prepare(file_name, image)
@@ -114,6 +124,10 @@ class OneStage:
     @property
     def pose(self) -> ModelIdentity:
         return self.detection
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        return {self.model.name: self.model.session}
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:
         return self.model.prepare(file_name, image)

@@ -15,7 +15,8 @@ from frame_tools.frame import Frame
 from frame_tools.hard_cases import NEED_DETECTION, kinds_of
 from frame_tools.novelty import embed
 from frame_tools.quality import subject_sharpness
-from frame_tools.selection import Candidates, Timeline
+from frame_tools.sampling import Timeline
+from frame_tools.selection import Candidates
 from frame_tools.timing import Span
 from frame_tools.video import Video
 

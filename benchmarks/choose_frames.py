@@ -63,8 +63,8 @@ def compare(path: Path, rounds: int, threads: int) -> str:
         rates.append(times[analyse][2] / times[analyse][0])
     low, middle, high = statistics.quantiles(ratios, n=4)
     return (
-        f"| {path.name} | {times[analyse][2]} | {statistics.median(rates):.0f} | {middle:.2f} | {low:.2f} to {high:.2f} "
-        f"| {statistics.median(processor_ratios):.2f} |"
+        f"| {path.name} | {times[analyse][2]} | {statistics.median(rates):.0f} "
+        f"| {middle:.2f} | {low:.2f} to {high:.2f} | {statistics.median(processor_ratios):.2f} |"
     )
 
 

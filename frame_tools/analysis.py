@@ -112,7 +112,7 @@ class Analyst:
     def look(self, decoded: DecodedPicture) -> None:
         """Measure one picture and forget it."""
         planes = decoded.planes()
-        sharp = sharpness(planes[0])  # first: it brings the rows into the cache that the thumbnail takes samples of
+        sharp = sharpness(planes[0])
         thumb = thumbnail(planes)
         light = exposure(thumb, self._full_range)
         row = len(self._columns["pts"])

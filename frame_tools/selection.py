@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frame_tools.novelty import NEAR_DUPLICATE, Coverage, Embeddings, central
+from frame_tools.sampling import Timeline, fair_shares, scene_rows, uniform_rows
 
 Method = Literal["diverse", "uniform", "scenes", "every"]
 BoolArray = npt.NDArray[np.bool_]
@@ -18,16 +19,6 @@ FloatArray = npt.NDArray[np.floating]
 BLURRED = 0.75  # times the median sharpness of its scene: less is blurred
 FAINT = 0.5  # times the median sharpness of its video: less is blurred even where the whole scene is
 EMPTY_WEIGHT = 0.2  # of the novelty of a picture in which a detector found nobody
-
-
-@dataclass(frozen=True, eq=False)
-class Timeline:
-    """One video's frames, as far as choosing among all of them goes. (n,) each; scene counts from 0."""
-
-    seconds: FloatArray
-    scene: npt.NDArray[np.integer]
-    sharpness: FloatArray
-    blank: BoolArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,58 +96,6 @@ def blurred(sharpness: FloatArray, scene: npt.NDArray[np.integer], judged: BoolA
     return result
 
 
-def fair_shares(available: Sequence[int], count: int) -> list[int]:
-    """How many to take of each so that the sum is `count`, or all there are, and no share is larger than it must be."""
-    shares = [0] * len(available)
-    for _ in range(min(count, sum(available))):
-        open_shares = [i for i, share in enumerate(shares) if share < available[i]]
-        shares[min(open_shares, key=lambda i: shares[i])] += 1
-    return shares
-
-
-def uniform_rows(seconds: FloatArray, count: int, seed: int = 0) -> list[int]:
-    """Rows nearest to evenly spaced times: the middles of `count` equal parts; with a seed, a random time in each."""
-    if count <= 0 or not len(seconds):
-        return []
-    offsets = np.random.default_rng(seed).random(count) if seed else np.full(count, 0.5)
-    start, end = float(seconds[0]), float(seconds[-1])
-    times = start + (np.arange(count) + offsets) * (end - start) / count
-    after = np.clip(np.searchsorted(seconds, times), 1, max(1, len(seconds) - 1)) if len(seconds) > 1 else [0] * count
-    rows: list[int] = []
-    for time, row in zip(times, np.asarray(after).tolist(), strict=True):
-        nearest = row - 1 if row and time - seconds[row - 1] <= seconds[row] - time else row
-        row = max(nearest, rows[-1] + 1 if rows else 0)
-        if row < len(seconds):
-            rows.append(row)
-    return rows
-
-
-def scene_rows(timeline: Timeline, count: int) -> list[tuple[int, str]]:
-    """Rows spread over the scenes, with reasons: the longest scenes first when there are more scenes than `count`.
-
-    Every scene gets one, the others go to where frames lie furthest apart in time. Within its part of a scene the
-    sharpest frame is taken.
-    """
-    numbers = np.unique(timeline.scene).tolist()
-    spans = {n: np.flatnonzero((timeline.scene == n) & ~timeline.blank) for n in numbers}
-    spans = {n: rows for n, rows in spans.items() if len(rows)}
-    lengths = {n: float(timeline.seconds[rows[-1]] - timeline.seconds[rows[0]]) for n, rows in spans.items()}
-    shares = dict.fromkeys(sorted(spans, key=lambda n: (-lengths[n], n))[:count], 1)
-    for _ in range(count - len(shares)):
-        able = [n for n in shares if shares[n] < len(spans[n])]
-        if not able:
-            break
-        shares[max(able, key=lambda n: (lengths[n] / shares[n], -n))] += 1
-    chosen = []
-    for number in sorted(shares):
-        parts = np.array_split(spans[number], shares[number])
-        for index, part in enumerate(parts, 1):
-            row = int(part[np.argmax(timeline.sharpness[part])])
-            where = f"scene {number + 1} of {len(numbers)}"
-            chosen.append((row, where if len(parts) == 1 else f"{where}, part {index} of {len(parts)}"))
-    return chosen
-
-
 class _Search:
     """The state of one selection: what has been taken so far, and how well it covers the candidates."""
 
@@ -175,18 +114,19 @@ class _Search:
         counts = {kind: int(pool.kinds[kind].sum()) for kind in self._wishes.wanted}
         for kind in sorted(counts, key=lambda kind: (counts[kind], kind)):
             quota = self._wishes.wanted[kind]
+            fit = ~pool.blank if kind == "blurry" else ~pool.blank & ~pool.blurred
+            weight = np.ones(len(pool.video)) if kind == "blurry" else pool.weight
             taken = 0
             while taken < quota:
-                index = self._best(pool.kinds[kind] & ~pool.blank, np.ones(len(pool.video)))
+                index = self._best(pool.kinds[kind] & fit, weight)
                 if index is None:
                     break
                 taken += 1
                 self._take(index, f"wanted: {kind} ({pool.describe(index)})")
             if taken < quota:
-                self.shortfalls.append(
-                    f"{kind}: {taken} of {quota} wanted; {counts[kind]} of the {len(pool.video)} frames looked at are "
-                    f"{kind}, the others of them near-duplicates or within the gap"
-                )
+                why = "; the others are blurred, near-duplicates or within the gap" if counts[kind] > taken else ""
+                found = f"{counts[kind]} of the {len(pool.video)} frames looked at are {kind}"
+                self.shortfalls.append(f"{kind}: {taken} of {quota} wanted; {found}{why}")
 
     def take_diverse(self) -> None:
         """Frames that look unlike those chosen before, one video after the other; each scene is visited first."""
@@ -339,6 +279,7 @@ class _Pool:
         subjects = np.full(len(mine.rows), -1, np.int64) if mine.subjects is None else mine.subjects
         judged = ~blank & (subjects != 0)
         is_blurred = blurred(mine.sharpness, scene, judged)
+        smeared = is_blurred | blurred(mine.sharpness, scene, ~blank & (subjects == 0))
         usual = np.median(mine.sharpness[judged]) if judged.any() else 1.0
         weight = np.clip(mine.sharpness / max(float(usual), 1e-6), 0.1, 1.0) * np.where(subjects == 0, EMPTY_WEIGHT, 1)
         pool = cls(
@@ -348,7 +289,7 @@ class _Pool:
             scene=scene,
             sharpness=mine.sharpness,
             blank=blank,
-            blurred=is_blurred,
+            blurred=smeared,
             weight=weight,
             subjects=subjects,
             embeddings=mine.embeddings,

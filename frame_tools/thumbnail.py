@@ -39,12 +39,6 @@ def checksum(thumb: Thumbnail) -> int:
     return zlib.crc32(thumb.tobytes())
 
 
-def sampled_rows(plane: Plane, count: int = 3 * LUMA_CELLS) -> tuple[Plane, int]:
-    """At least `count` rows of the plane, evenly apart where there are more, and their distance in pixels."""
-    step = max(1, len(plane) // count)
-    return plane[::step], step
-
-
 def halved(plane: Plane, longest: int) -> Plane:
     """The plane halved until its longer side is at most `longest`; an odd last row or column is left out."""
     while max(plane.shape) > longest and min(plane.shape) > 1:
@@ -54,7 +48,7 @@ def halved(plane: Plane, longest: int) -> Plane:
 
 def _cells(plane: Plane, count: int) -> Plane:
     side = _SAMPLES * count
-    samples = cv2.resize(sampled_rows(plane)[0], (side, side), interpolation=cv2.INTER_NEAREST)
+    samples = cv2.resize(plane, (side, side), interpolation=cv2.INTER_NEAREST)
     return np.asarray(cv2.resize(samples, (count, count), interpolation=cv2.INTER_AREA), np.uint8).ravel()
 
 

@@ -108,6 +108,9 @@ class Video:
             pictures = self._decode(container)
             try:
                 for decoded in pictures:
+                    if span is WHOLE:
+                        yield decoded
+                        continue
                     seconds = (decoded.pts - self.facts.first_pts) * self.facts.time_base
                     if span.is_past(seconds, decoded.ordinal):
                         return

@@ -62,9 +62,9 @@ def _head(outputs: Sequence[TensorSpec], layout: str) -> tuple[str, int | None]:
             case (_, 1, int(joints), int(columns)) | (_, int(joints), int(columns)) if columns in _KNOWN_COLUMNS:
                 return _coordinates(place, _KNOWN_COLUMNS[columns]), joints
             case (_, channels_first, _, channels_last):
-                joints = channels_last if layout == "nhwc" else channels_first
-                if joints is not None and 1 < joints <= _MOST_JOINTS:
-                    return _heatmap(place, layout), joints
+                channels = channels_last if layout == "nhwc" else channels_first
+                if channels is not None and 1 < channels <= _MOST_JOINTS:
+                    return _heatmap(place, layout), channels
     if [len(spec.shape) for spec in outputs] == [3, 3]:
         return _SIMCC, outputs[0].shape[1]
     return f"{_heatmap(0, layout)}                        # other kinds: simcc, coordinates", None

@@ -99,6 +99,8 @@ def command(images: tuple[str, ...], output: Path, as_json: bool, **options: Any
     if any(item.path.resolve().is_relative_to(output.resolve()) for item in inputs):
         raise AnnotatorError(f"{output}: holds the images that are read; choose another folder to write to")
     estimator = _load_estimator(options)
+    for name, session in estimator.sessions.items():
+        click.echo(f"{name}: {session.runtime} on {session.device} in {session.precision}", err=True)
     label_options = LabelOptions(
         category=options["category"],
         min_joint_score=options["min_joint_score"],

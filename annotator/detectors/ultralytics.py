@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import PIL.Image
+
 from annotator.errors import AnnotatorError
 from trainers.runtimes import Execution
 from trainers.runtimes.formats import ModelFile
@@ -52,15 +54,13 @@ def open_ultralytics(model: ModelFile, execution: Execution) -> TorchSession:
             f"{model.path}: an Ultralytics .pt runs in torch only; for --runtime {execution.runtime} export it "
             f"first: yolo export model={model.path.name} format=onnx"
         )
-    with _silenced():
-        try:
-            import torch  # noqa: F401 - first: ultralytics lowers the number of threads that torch starts with
-            import ultralytics.nn.tasks
-        except ImportError as error:
-            raise AnnotatorError(
-                f"{model.path}: an Ultralytics .pt needs ultralytics and torch, which are not installed "
-                f"({error.name}); pip install 'cvat-pose-annotator[train]', or use its ONNX export"
-            ) from error
+    try:
+        ultralytics = import_ultralytics()
+    except ImportError as error:
+        raise AnnotatorError(
+            f"{model.path}: an Ultralytics .pt needs ultralytics and torch, which are not installed "
+            f"({error.name}); pip install 'cvat-pose-annotator[train]', or use its ONNX export"
+        ) from error
     checkpoint = load_pickle(model, _FAMILY, execution.trust)
     network = (checkpoint.get("ema") or checkpoint.get("model")) if isinstance(checkpoint, dict) else None
     if not isinstance(network, ultralytics.nn.tasks.BaseModel):
@@ -72,6 +72,16 @@ def open_ultralytics(model: ModelFile, execution: Execution) -> TorchSession:
     network = network.float().eval().fuse(verbose=False).to(device)
     metadata = _metadata(network, checkpoint.get("train_args"))
     return TorchSession(lambda images: network(images)[0], device, execution.precision, metadata)
+
+
+def import_ultralytics() -> Any:
+    """The package with its networks. What it changes in other libraries while it is imported is undone."""
+    opened = PIL.Image.open
+    with _silenced():
+        import torch  # noqa: F401 - first: ultralytics lowers the number of threads that torch starts with
+        import ultralytics.nn.tasks
+    PIL.Image.open = opened  # ultralytics' own tries to install a package when a file is no image
+    return ultralytics
 
 
 def _metadata(network: Any, arguments: Any) -> dict[str, str]:

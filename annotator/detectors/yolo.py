@@ -37,6 +37,11 @@ def load_yolo(path: Path, options: DetectionOptions, execution: Execution) -> Yo
     Raises TrainersError where the file cannot be opened, AnnotatorError where it is no detector of this family.
     """
     model = identify(path)
+    if model.format is ModelFormat.TFLITE:
+        raise AnnotatorError(
+            f"{path}: TFLite detectors are not supported (whether their boxes are pixels or fractions differs by "
+            f"exporter); export the model as ONNX or OpenVINO"
+        )
     if model.format is ModelFormat.PICKLE:
         from annotator.detectors.ultralytics import open_ultralytics
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from annotator.detectors.ultralytics import import_ultralytics
+
 SIDE_PX = 160
 CLASS_NAMES = {0: "cat", 1: "person", 2: "mouse"}
 
@@ -16,13 +18,15 @@ def make_yolo(architecture: str, path: Path) -> Path:
 
     Batch statistics come from noise, and the classes' biases are set so that one anchor in 50 scores above 0.5.
     """
+    import_ultralytics()
     import torch
     from ultralytics.nn.tasks import DetectionModel, PoseModel
 
     torch.manual_seed(7)
     kind = PoseModel if architecture.endswith("-pose") else DetectionModel
     network = kind(f"{architecture}.yaml", nc=len(CLASS_NAMES), verbose=False)
-    images = torch.rand(4, 3, SIDE_PX, SIDE_PX, generator=torch.Generator().manual_seed(1))
+    coarse = torch.rand(16, 3, SIDE_PX // 16, SIDE_PX // 16, generator=torch.Generator().manual_seed(1))
+    images = torch.nn.functional.interpolate(coarse, scale_factor=16)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
@@ -98,7 +102,7 @@ def _spread_scores(network, images, branch: str) -> None:
     head.end2end = False
     logits = torch.cat(found, dim=2)
     middle = torch.quantile(logits.flatten(), 0.98)
-    scale = 4 / (logits.max() - middle)  # no score so near 1 that several are equal
+    scale = 2 / (logits.max() - middle)  # no score so near 1 that several are equal
     shift = middle * scale
     for convolution in convolutions:
         convolution.weight *= scale

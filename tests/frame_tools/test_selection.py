@@ -6,14 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frame_tools.novelty import NEAR_DUPLICATE
+from frame_tools.sampling import Timeline, fair_shares, scene_rows, uniform_rows
 from frame_tools.selection import (
     Candidates,
-    Timeline,
     Wishes,
-    fair_shares,
-    scene_rows,
     select,
-    uniform_rows,
 )
 
 
