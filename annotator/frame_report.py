@@ -75,7 +75,7 @@ def timeline_svg(footage: Footage, entries: Sequence[ManifestEntry]) -> str:
     ]
     name = escape(footage.video.path.name)
     svg = f'<svg role="img" aria-label="timeline of {name}" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}">'
-    return f"<p>{name}: {len(entries)} of {len(table_)} frames</p>{svg}{''.join(parts)}</svg>"
+    return f"<p>{name}: {len(entries)} of the {len(table_)} frames looked at</p>{svg}{''.join(parts)}</svg>"
 
 
 def _curve(footage: Footage, left: float, right: float) -> str:
@@ -109,7 +109,13 @@ def _tile(folder: Path, entry: ManifestEntry) -> Tile:
         picture=f"{PICTURES}/{name}",
         title=entry.file,
         lines=(f"{seconds:.3f} s, frame {entry.ordinal}", entry.reason),
-        tags=(entry.source, entry.reason.split(":")[0] if ":" in entry.reason else entry.reason.split(",")[0]),
+        tags=(entry.source, _kind(entry.reason)),
         keys={"time": seconds, "sharpness": entry.quality.get("sharpness", 0.0)},
         target=entry.file,
     )
+
+
+def _kind(reason: str) -> str:
+    """`wanted: blurry`, `diverse`, `scene 2 of 3`: what a reason begins with."""
+    head = reason.split(" (")[0]
+    return head if head.startswith("wanted") else head.split(":")[0].split(",")[0]

@@ -10,9 +10,9 @@ from glob import glob
 from pathlib import Path
 
 from annotator.errors import AnnotatorError
+from annotator.frame_folder import describe_damage
 from annotator.predictions import FrameSource
 from cvat_export.archive import colliding_names
-from frame_tools.decoding import DamagedStretch
 from frame_tools.errors import FrameToolsError
 from frame_tools.frame import Frame, RgbImage, frame_file_name
 from frame_tools.images import (
@@ -97,8 +97,8 @@ class VideoFile:
         with open_video(self.path) as video:
             for frame in video.frames():
                 yield lambda frame=frame: _frame_image(self.path.stem, frame)  # type: ignore[misc]
-            for stretch in video.damage:
-                yield lambda stretch=stretch: BadInput(str(self.path), _describe(stretch))  # type: ignore[misc]
+            for words in describe_damage(video):
+                yield lambda words=words: BadInput(str(self.path), words)  # type: ignore[misc]
 
 
 Input = ImageFile | VideoFile
@@ -160,12 +160,6 @@ def _refuse_collisions(inputs: Sequence[Input]) -> None:
     hashes = [item.sha256 for item in inputs if isinstance(item, VideoFile)]
     if len(set(hashes)) < len(hashes):
         raise AnnotatorError("one video is given twice (the same bytes): leave one out")
-
-
-def _describe(stretch: DamagedStretch) -> str:
-    start = "from the start" if stretch.start_pts is None else f"after pts {stretch.start_pts}"
-    end = "to the end" if stretch.end_pts is None else f"before pts {stretch.end_pts}"
-    return f"damaged {start} {end}: {stretch.lost_frames} frames lost ({stretch.reason})"
 
 
 def _frame_image(stem: str, frame: Frame) -> InputImage:

@@ -15,7 +15,7 @@ PACKAGES = {
     "frame_tools": set(),
 }
 GIANTS = {  # library -> the modules that may import it
-    "ultralytics": {"annotator/detectors/ultralytics.py", "trainers/runtimes/unpickling.py"},
+    "ultralytics": {"annotator/detectors/ultralytics.py"},
     "fiftyone": {"annotator/review.py"},
     "cvat_sdk": {"cvat_export/server.py", "annotator/cvat_function.py"},
     "av": {f"frame_tools/{name}.py" for name in ("decoding", "orientation", "thumbnail", "video", "video_writer")},

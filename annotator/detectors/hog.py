@@ -31,7 +31,7 @@ class HogDetector:
     """Finds upright people of at least a third of the image's shorter side.
 
     The score is logistic in the SVM's margin m, less a penalty for small windows: 1 / (1 + exp(-2 (m - 1))). A score
-    of 0.25 was chosen so that footage without people stays empty, see benchmarks.
+    of 0.25 leaves 95 % of the frames of footage of cars empty; the scale is chosen, not calibrated.
     """
 
     name = "hog"
