@@ -65,7 +65,7 @@ def installed_packages() -> list[Package]:
 
 def describe_machine() -> dict[str, str]:
     """Python and the processor."""
-    return {"python": sys.version.split()[0], "system": platform.platform(), "processor": _processor()}
+    return {"python": sys.version.split()[0], "system": platform.platform(), "processor": processor_name()}
 
 
 def try_runtimes() -> Iterator[Trial]:
@@ -135,7 +135,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """What the system calls its processor."""
     information = Path("/proc/cpuinfo")
     if information.is_file():
         for line in information.read_text("utf-8", "replace").splitlines():

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -35,6 +34,7 @@ import cv2
 import numpy as np
 
 from annotator.detector import DetectionOptions
+from annotator.doctor import processor_name
 from annotator.estimators import EstimatorOptions, TwoStage, load_estimator
 from annotator.inputs import InputImage, find_inputs
 from annotator.preannotation import LabelOptions, output_paths, preannotate
@@ -54,14 +54,16 @@ def main() -> None:
         work = Path(folder)
         images = arguments.images or _demo_images(work / "demo")
         paths = sorted(images.glob("*.jpg"))[: arguments.count]
-        suffix = ".torchscript" if arguments.runtime == "torch" else ".onnx"
-        detector, pose = write_networks(work, suffix)
-        print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {arguments.runtime}, {suffix}")
-        job = _Job(paths, detector, pose, arguments.runtime, arguments.people, work)
+        traced = write_networks(work, ".torchscript")
+        files = traced if arguments.runtime == "torch" else write_networks(work, ".onnx")
+        job = _Job(paths, files, arguments.runtime, arguments.people, work)
+        print(f"{processor_name()}, {os.cpu_count()} cores, {arguments.runtime} in {job.detector.precision}")
         print(f"{len(paths)} images, {job.crops} crops, {arguments.rounds} rounds")
-        _report(
-            _measure({"bare": job.bare, "pipeline": job.pipeline, "naive": job.naive}, arguments.rounds), len(paths)
-        )
+        ways = {"bare": job.bare, "pipeline": job.pipeline, "naive": lambda: job.naive(job.detector, job.pose)}
+        if arguments.runtime != "torch":
+            detector, pose = (open_session(path, Execution(runtime="torch")) for path in traced)
+            ways["scripts"] = lambda: job.naive(detector, pose)
+        _report(_measure(ways, arguments.rounds), len(paths))
 
 
 class _Job:
@@ -184,15 +186,6 @@ def _report(seconds: dict[str, list[float]], images: int) -> None:
             continue
         ratios = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
         print(f"{name:30} {statistics.median(ratios):5.2f}   {_spread(ratios, 2)}   goal {goal}")
-
-
-def processor() -> str:
-    """The processor's name, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _spread(values: list[float], decimals: int = 1) -> str:

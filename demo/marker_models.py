@@ -21,6 +21,7 @@ from demo.film import HEIGHT, WIDTH
 from demo.palette import CHROMA_OF_RGB, JOINT_COUNT, MARKER_HUES, MUTED, SUIT_HUES, direction, marker_saturation
 from trainers.model_card import CropCard, HeatmapHead, InputCard, ModelCard, dump_card
 from trainers.runtimes.metadata import CARD_KEY
+from trainers.runtimes.openvino_session import import_openvino
 
 if TYPE_CHECKING:
     import openvino
@@ -166,7 +167,7 @@ def pose_card() -> ModelCard:
 
 def write_models(folder: Path) -> tuple[Path, Path]:
     """Both models as OpenVINO IR: the detector's folder, as Ultralytics lays it out, and the pose model's file."""
-    import openvino
+    openvino = import_openvino()
 
     detector = folder / "marker_detector_openvino_model"
     detector.mkdir(parents=True, exist_ok=True)

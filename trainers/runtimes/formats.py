@@ -69,11 +69,14 @@ def identify(path: Path) -> ModelFile:
 
 
 def hash_model(model: ModelFile) -> str:
-    """SHA-256 of the model, hexadecimal: of its file, or of an IR's .xml and .bin together."""
+    """SHA-256 of the model, hexadecimal: of its file, and of the weights beside it (an IR's .bin, ONNX's .data)."""
     digest = hashlib.sha256()
     parts = [model.path]
     if model.format is ModelFormat.OPENVINO_IR:
         parts.append(model.path.with_suffix(".bin"))
+    external = model.path.with_name(f"{model.path.name}.data")  # as torch's exporter names it
+    if model.format is ModelFormat.ONNX and external.is_file():
+        parts.append(external)
     for part in parts:
         with part.open("rb") as stream:
             while block := stream.read(1 << 20):
