@@ -59,7 +59,8 @@ class ImageFile:
 
     def identity(self) -> tuple[str, ...]:
         """What must be the same for a run to be continued."""
-        return ("image", self.path.name, str(self.path.stat().st_size))
+        size = self.path.stat().st_size if self.path.exists() else None
+        return ("image", self.path.name, str(size))
 
     def loaders(self) -> Iterator[Loader]:
         """One."""
@@ -129,7 +130,7 @@ def _expand(name: str) -> list[Input]:
     found = sorted(glob(name, recursive=True))
     if not found:
         raise AnnotatorError(f"{name}: no such file, folder or pattern")
-    return [_from_file(Path(match)) for match in found if Path(match).is_file()]
+    return [item for match in found for item in _expand(match)]
 
 
 def _from_file(path: Path) -> Input:
@@ -140,17 +141,16 @@ def _from_file(path: Path) -> Input:
 
 
 def _from_folder(folder: Path) -> Iterator[ImageFile]:
+    """What the manifest names, a file that somebody has deleted included, so that it is reported; else all images."""
     if (folder / MANIFEST_FILE).exists():
         for entry in read_manifest(folder):
-            if not (folder / entry.file).is_file():
-                raise AnnotatorError(f"{folder / MANIFEST_FILE}: names {entry.file}, which is not there")
             yield ImageFile(folder / entry.file, FrameSource(entry.sha256, entry.pts, str(entry.time_base)))
     else:
         yield from map(ImageFile, list_images(folder))
 
 
 def _refuse_collisions(inputs: Sequence[Input]) -> None:
-    names = [item.path.name for item in inputs if isinstance(item, ImageFile)]
+    names = [str(item.path) for item in inputs if isinstance(item, ImageFile)]
     if collisions := colliding_names(names):
         stem, files = next(iter(collisions.items()))
         raise AnnotatorError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +27,8 @@ def write_prediction_report(
     ranked = sorted(predictions, key=lambda p: (len(p.boxes) == 0, -round(p.doubt, 4)))  # stable: then file order
     shown = ranked[:pictures]
     (out / PICTURES).mkdir(exist_ok=True)
-    tiles = [_tile(out, prediction, category) for prediction in shown]
+    with ThreadPoolExecutor() as pool:
+        tiles = list(pool.map(lambda prediction: _tile(out, prediction, category), shown))
     subjects = sum(len(prediction.boxes) for prediction in predictions)
     summary = {
         "images": len(predictions),

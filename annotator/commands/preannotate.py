@@ -157,7 +157,7 @@ def _plan(inputs: list[Input], estimator: PoseEstimator, options: dict[str, Any]
 
     card = options["pose_card"]
     return {
-        "images": digest(inputs),
+        "images": {"inputs": len(inputs), "digest": digest(inputs)},
         "detection": vars(estimator.detection),
         "pose": vars(estimator.pose),
         **{name: value for name, value in options.items() if name not in _NOT_IN_PLAN},
