@@ -3,6 +3,7 @@
     python -m benchmarks.choose_frames [VIDEO…] [--rounds 9] [--threads 2] [--memory VIDEO]
 
 Decoding alone is PyAV's own loop over all frames, with the same number of threads and nothing done to the pictures.
+The file is opened, and for the analysis probed, before the clock starts: that costs some 10 ms, however long it is.
 The two alternate within a round, so that whatever else the machine does meets both. Below 1 the analysis costs time.
 """
 
@@ -13,7 +14,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -23,17 +24,28 @@ from frame_tools.timing import WHOLE
 from frame_tools.video import open_video
 
 
-def decode_alone(path: Path, threads: int) -> int:
-    """The number of frames."""
+@dataclass(frozen=True)
+class Measured:
+    """One pass: seconds by the clock, seconds of all processors, frames."""
+
+    seconds: float
+    processor_seconds: float
+    frames: int
+
+
+def decode_alone(path: Path, threads: int) -> Measured:
+    """What every reader of the video has to do."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
-        return sum(1 for _ in container.decode(stream))
+        clock, processor = time.perf_counter(), time.process_time()
+        frames = sum(1 for _ in container.decode(stream))
+        return Measured(time.perf_counter() - clock, time.process_time() - processor, frames)
 
 
-def analyse(path: Path, threads: int) -> int:
-    """The number of frames."""
+def analyse(path: Path, threads: int) -> Measured:
+    """The pass of `choose-frames -n`."""
     frames = 0
 
     def count(number: int) -> None:
@@ -41,15 +53,9 @@ def analyse(path: Path, threads: int) -> int:
         frames += number
 
     video = open_video(path, threads)
-    look_at(video, WHOLE, count, looks_stride(video))
-    return frames
-
-
-def measure(function: Callable[[Path, int], int], path: Path, threads: int) -> tuple[float, float, int]:
-    """Seconds by the clock, seconds of processor time, frames."""
     clock, processor = time.perf_counter(), time.process_time()
-    frames = function(path, threads)
-    return time.perf_counter() - clock, time.process_time() - processor, frames
+    look_at(video, WHOLE, count, looks_stride(video))
+    return Measured(time.perf_counter() - clock, time.process_time() - processor, frames)
 
 
 def compare(path: Path, rounds: int, threads: int) -> str:
@@ -57,13 +63,14 @@ def compare(path: Path, rounds: int, threads: int) -> str:
     ratios, processor_ratios, rates = [], [], []
     for number in range(rounds):
         pair = [decode_alone, analyse] if number % 2 else [analyse, decode_alone]
-        times = {function: measure(function, path, threads) for function in pair}
-        ratios.append(times[decode_alone][0] / times[analyse][0])
-        processor_ratios.append(times[decode_alone][1] / times[analyse][1])
-        rates.append(times[analyse][2] / times[analyse][0])
+        times = {function: function(path, threads) for function in pair}
+        bare, whole = times[decode_alone], times[analyse]
+        ratios.append(bare.seconds / whole.seconds)
+        processor_ratios.append(bare.processor_seconds / whole.processor_seconds)
+        rates.append(whole.frames / whole.seconds)
     low, middle, high = statistics.quantiles(ratios, n=4)
     return (
-        f"| {path.name} | {times[analyse][2]} | {statistics.median(rates):.0f} "
+        f"| {path.name} | {whole.frames} | {statistics.median(rates):.0f} "
         f"| {middle:.2f} | {low:.2f} to {high:.2f} | {statistics.median(processor_ratios):.2f} |"
     )
 
@@ -93,9 +100,9 @@ def main() -> None:
         for video in videos:
             print(compare(video, arguments.rounds, arguments.threads), flush=True)
     if arguments.memory:
-        seconds, _, frames = measure(analyse, arguments.memory, arguments.threads)
+        run = analyse(arguments.memory, arguments.threads)
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{arguments.memory.name}: {frames} frames in {seconds:.0f} s, at most {most:.0f} MiB resident")
+        print(f"{arguments.memory.name}: {run.frames} frames in {run.seconds:.0f} s, at most {most:.0f} MiB resident")
 
 
 if __name__ == "__main__":
