@@ -63,7 +63,6 @@ def _write_yolo(folder: Path, suffix: str) -> Path:
     from ultralytics import YOLO
 
     weights = make_yolo("yolo11n", folder / "yolo.pt")
-    exported = YOLO(weights).export(
-        format=suffix.lstrip("."), dynamic=suffix == ".onnx", imgsz=640, verbose=False, simplify=False
-    )
+    options = {"dynamic": True, "simplify": False} if suffix == ".onnx" else {}
+    exported = YOLO(weights).export(format=suffix.lstrip("."), imgsz=640, verbose=False, **options)
     return Path(exported)
