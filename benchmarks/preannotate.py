@@ -1,6 +1,6 @@
 """How much of the models' own speed does `preannotate` keep, and how much faster is it than the loop people write?
 
-    python -m benchmarks.preannotate [--images FOLDER] [--runtime openvino|onnxruntime|torch] [--rounds 5]
+    python -m benchmarks.preannotate [--images FOLDER] [--runtime openvino|onnxruntime] [--rounds 5]
 
 Three ways to do the same job on the same files with the same model files, interleaved round by round:
 
@@ -9,7 +9,6 @@ bare      the detector and the pose network alone, on batches made beforehand, b
 pipeline  what `annotator preannotate` does after its models are loaded: read, decode, letterbox, detect, suppress,
           crop, estimate, decode joints, write images, shards, COCO and zip
 naive     one image and one crop at a time, each step after the other, as scripts do, in the same runtime
-scripts   the same loop on the TorchScript exports in torch: what such scripts usually run
 
 The networks have the architectures of YOLO11n (640 px) and of SimpleBaseline with ResNet-50 (256x192, 34 M parameters)
 and random weights: their speed is that of trained ones. The score threshold is set so that there are about
@@ -54,15 +53,11 @@ def main() -> None:
         work = Path(folder)
         images = arguments.images or _demo_images(work / "demo")
         paths = sorted(images.glob("*.jpg"))[: arguments.count]
-        traced = write_networks(work, ".torchscript")
-        files = traced if arguments.runtime == "torch" else write_networks(work, ".onnx")
+        files = write_networks(work, ".onnx")
         job = _Job(paths, files, arguments.runtime, arguments.people, work)
         print(f"{processor_name()}, {os.cpu_count()} cores, {arguments.runtime} in {job.detector.precision}")
         print(f"{len(paths)} images, {job.crops} crops, {arguments.rounds} rounds")
         ways = {"bare": job.bare, "pipeline": job.pipeline, "naive": lambda: job.naive(job.detector, job.pose)}
-        if arguments.runtime != "torch":
-            detector, pose = (open_session(path, Execution(runtime="torch")) for path in traced)
-            ways["scripts"] = lambda: job.naive(detector, pose)
         _report(_measure(ways, arguments.rounds), len(paths))
 
 
@@ -180,10 +175,7 @@ def _report(seconds: dict[str, list[float]], images: int) -> None:
     for name, above, below, goal in (
         ("pipeline speed / bare speed", "bare", "pipeline", 0.85),
         ("pipeline speed / naive speed", "naive", "pipeline", 3.0),
-        ("pipeline speed / scripts' speed", "scripts", "pipeline", 3.0),
     ):
-        if above not in seconds:
-            continue
         ratios = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
         print(f"{name:30} {statistics.median(ratios):5.2f}   {_spread(ratios, 2)}   goal {goal}")
 
@@ -205,7 +197,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=Path, help="folder of .jpg files [default: frames of the demo's footage]")
     parser.add_argument("--count", type=int, default=48, help="at most so many images")
     parser.add_argument("--people", type=int, default=3, help="at most so many boxes an image")
-    parser.add_argument("--runtime", default="openvino", choices=("openvino", "onnxruntime", "torch"))
+    parser.add_argument("--runtime", default="openvino", choices=("openvino", "onnxruntime"))
     parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()
 
