@@ -21,9 +21,9 @@ _CARD = {
 }
 
 
-def write_networks(folder: Path, suffix: str) -> tuple[Path, Path]:
-    """Write YOLO11n and SimpleBaseline ResNet-50 as .onnx or .torchscript; the pose network with a card beside it."""
-    return _write_yolo(folder, suffix), _write_pose(folder, suffix)
+def write_networks(folder: Path) -> tuple[Path, Path]:
+    """Write YOLO11n and SimpleBaseline ResNet-50 as ONNX; the pose network with a card beside it."""
+    return _write_yolo(folder), _write_pose(folder)
 
 
 def simple_baseline(joints: int = JOINTS) -> torch.nn.Module:
@@ -43,26 +43,22 @@ def simple_baseline(joints: int = JOINTS) -> torch.nn.Module:
     return torch.nn.Sequential(*layers, torch.nn.Conv2d(channels, joints, 1)).eval()
 
 
-def _write_pose(folder: Path, suffix: str) -> Path:
+def _write_pose(folder: Path) -> Path:
     import torch
 
     torch.manual_seed(0)
     network = simple_baseline()
     example = torch.zeros(2, 3, INPUT_HEIGHT, INPUT_WIDTH)
-    path = folder / f"pose{suffix}"
-    if suffix == ".onnx":
-        shapes = {"input": {0: torch.export.Dim("batch", min=1, max=1024)}}
-        torch.onnx.export(network, (example,), path, dynamo=True, dynamic_shapes=tuple(shapes.values()), verbose=False)
-    else:
-        torch.jit.trace(network, example).save(path)
+    path = folder / "pose.onnx"
+    shapes = ({0: torch.export.Dim("batch", min=1, max=1024)},)
+    torch.onnx.export(network, (example,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
     path.with_suffix(".card.yaml").write_text(yaml.safe_dump(_CARD))
     return path
 
 
-def _write_yolo(folder: Path, suffix: str) -> Path:
+def _write_yolo(folder: Path) -> Path:
     from ultralytics import YOLO
 
     weights = make_yolo("yolo11n", folder / "yolo.pt")
-    options = {"dynamic": True, "simplify": False} if suffix == ".onnx" else {}
-    exported = YOLO(weights).export(format=suffix.lstrip("."), imgsz=640, verbose=False, **options)
+    exported = YOLO(weights).export(format="onnx", dynamic=True, simplify=False, imgsz=640, verbose=False)
     return Path(exported)

@@ -53,7 +53,7 @@ def main() -> None:
         work = Path(folder)
         images = arguments.images or _demo_images(work / "demo")
         paths = sorted(images.glob("*.jpg"))[: arguments.count]
-        files = write_networks(work, ".onnx")
+        files = write_networks(work)
         job = _Job(paths, files, arguments.runtime, arguments.people, work)
         print(f"{processor_name()}, {os.cpu_count()} cores, {arguments.runtime} in {job.detector.precision}")
         print(f"{len(paths)} images, {job.crops} crops, {arguments.rounds} rounds")
