@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from annotator.errors import AnnotatorError
 from cvat_export.labels import Boxes, FloatArray
-from trainers.runtimes import Execution
+from trainers.runtimes import Execution, Session
 
 RgbImage = npt.NDArray[np.uint8]  # (height, width, 3), upright
 
@@ -38,6 +38,11 @@ class Detector(Protocol):
 
     name: str  # what predictions.jsonl and the report call it
     sha256: str | None  # of the model file; None where there is none
+
+    @property
+    def session(self) -> Session | None:
+        """What executes the model file; None where there is none."""
+        ...
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:
         """All work on one image that needs no model: letterboxing, scaling, looking up."""

@@ -82,7 +82,7 @@ class TwoStage:
 
     @property
     def sessions(self) -> dict[str, Session]:
-        found = {self.detector.name: self.detector.session} if isinstance(self.detector, YoloDetector) else {}
+        found = {self.detector.name: self.detector.session} if self.detector.session else {}
         return {**found, self.model.name: self.model.session}
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:

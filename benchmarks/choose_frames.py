@@ -1,8 +1,9 @@
 """The analysis pass of choose-frames against decoding alone, side by side; and the memory of a long video.
 
-    python -m benchmarks.choose_frames [VIDEO…] [--rounds 9] [--threads 2] [--memory VIDEO]
+    python -m benchmarks.choose_frames [VIDEO…] [--rounds 9] [--threads N] [--memory VIDEO]
 
-Decoding alone is PyAV's own loop over all frames, with the same number of threads and nothing done to the pictures.
+Decoding alone is PyAV's own loop over all frames, with as many threads as FFmpeg takes by itself (one more than there
+are cores), and nothing done to the pictures.
 The file is opened, and for the analysis probed, before the clock starts: that costs some 10 ms, however long it is.
 The two alternate within a round, so that whatever else the machine does meets both. Below 1 the analysis costs time.
 """
@@ -89,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="*", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0, help="of both [default: what each takes by itself]")
     parser.add_argument("--memory", type=Path, help="a long video, whose analysis is measured for memory")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -58,11 +58,12 @@ class FrameMark:
 
 
 def open_video(path: str | Path, threads: int = 0) -> Video:
-    """The video at `path`, probed. threads: for decoding, 0 for as many as there are cores.
+    """The video at `path`, probed. threads: for decoding, 0 for one more than there are cores, as FFmpeg does: they
+    go on while the caller looks at a picture.
 
     Raises FrameToolsError when there is no such file, or nothing in it can be decoded as video.
     """
-    return Video(Path(path), threads or min(MAX_THREADS, os.cpu_count() or 1))
+    return Video(Path(path), threads or min(MAX_THREADS, (os.cpu_count() or 1) + 1))
 
 
 class Video:

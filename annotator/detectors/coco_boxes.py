@@ -34,6 +34,7 @@ class CocoBoxDetector:
         self, path: Path, images: Sequence[LabelledImage], classes: frozenset[str], options: DetectionOptions
     ) -> None:
         self.name = path.name
+        self.session = None
         self.sha256: str | None = hashlib.sha256(path.read_bytes()).hexdigest()
         self._path = path
         self._options = options

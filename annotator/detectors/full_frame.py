@@ -17,6 +17,7 @@ class FullFrameDetector:
 
     name = "full-frame"
     sha256: str | None = None
+    session = None
 
     def prepare(self, file_name: str, image: RgbImage) -> tuple[int, int]:
         """Height and width."""

@@ -36,6 +36,7 @@ class HogDetector:
 
     name = "hog"
     sha256: str | None = None
+    session = None
 
     def __init__(self, options: DetectionOptions) -> None:
         select_classes((CLASS_NAME,), options.classes, where="hog")

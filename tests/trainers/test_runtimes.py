@@ -39,7 +39,7 @@ def truth(networks, images):
 @pytest.mark.parametrize(("name", "runtime"), CASES)
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_every_runtime_gives_the_same_numbers_for_any_batch(networks, name, runtime, rows):
-    session = open_session(networks.paths[name], Execution(runtime=runtime))
+    session = open_session(networks.paths[name], Execution(runtime=runtime, precision="f32"))
     outputs = session.run(IMAGES[:rows])
     assert session.runtime == runtime
     assert len(outputs) == len(session.outputs) == 2
