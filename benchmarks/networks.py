@@ -12,6 +12,7 @@ from tests.annotator.yolo_models import make_yolo
 if TYPE_CHECKING:
     import torch
 
+DETECTOR_SIDE = 640
 INPUT_WIDTH, INPUT_HEIGHT, JOINTS = 192, 256, 17
 _CARD = {
     "name": "simple-baseline-resnet50 with random weights",
@@ -21,9 +22,13 @@ _CARD = {
 }
 
 
-def write_networks(folder: Path) -> tuple[Path, Path]:
-    """Write YOLO11n and SimpleBaseline ResNet-50 as ONNX; the pose network with a card beside it."""
-    return _write_yolo(folder), _write_pose(folder)
+def write_networks(folder: Path, files: str) -> tuple[Path, Path]:
+    """Write YOLO11n and SimpleBaseline ResNet-50, the latter with a card beside it.
+
+    files: `onnx`, or `torch` for an Ultralytics .pt and a TorchScript.
+    """
+    weights = make_yolo("yolo11n", folder / "yolo.pt", DETECTOR_SIDE)
+    return (_export_yolo(weights) if files == "onnx" else weights), _write_pose(folder, files)
 
 
 def simple_baseline(joints: int = JOINTS) -> torch.nn.Module:
@@ -43,22 +48,25 @@ def simple_baseline(joints: int = JOINTS) -> torch.nn.Module:
     return torch.nn.Sequential(*layers, torch.nn.Conv2d(channels, joints, 1)).eval()
 
 
-def _write_pose(folder: Path) -> Path:
+def _write_pose(folder: Path, files: str) -> Path:
     import torch
 
     torch.manual_seed(0)
     network = simple_baseline()
     example = torch.zeros(2, 3, INPUT_HEIGHT, INPUT_WIDTH)
-    path = folder / "pose.onnx"
-    shapes = ({0: torch.export.Dim("batch", min=1, max=1024)},)
-    torch.onnx.export(network, (example,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
+    if files == "torch":
+        path = folder / "pose.torchscript"
+        torch.jit.trace(network, example).save(str(path))
+    else:
+        path = folder / "pose.onnx"
+        shapes = ({0: torch.export.Dim("batch", min=1, max=1024)},)
+        torch.onnx.export(network, (example,), path, dynamo=True, dynamic_shapes=shapes, verbose=False)
     path.with_suffix(".card.yaml").write_text(yaml.safe_dump(_CARD))
     return path
 
 
-def _write_yolo(folder: Path) -> Path:
+def _export_yolo(weights: Path) -> Path:
     from ultralytics import YOLO
 
-    weights = make_yolo("yolo11n", folder / "yolo.pt")
-    exported = YOLO(weights).export(format="onnx", dynamic=True, simplify=False, imgsz=640, verbose=False)
+    exported = YOLO(weights).export(format="onnx", dynamic=True, simplify=False, imgsz=DETECTOR_SIDE, verbose=False)
     return Path(exported)

@@ -1,6 +1,6 @@
 """How much of the models' own speed does `preannotate` keep, and how much faster is it than the loop people write?
 
-    python -m benchmarks.preannotate [--images FOLDER] [--runtime openvino|onnxruntime] [--rounds 5]
+    python -m benchmarks.preannotate [--files onnx|torch] [--images FOLDER] [--rounds 5]
 
 Three ways to do the same job on the same files with the same model files, interleaved round by round:
 
@@ -8,11 +8,12 @@ bare      the detector and the pose network alone, on batches made beforehand, b
           is decoded, cropped or written
 pipeline  what `annotator preannotate` does after its models are loaded: read, decode, letterbox, detect, suppress,
           crop, estimate, decode joints, write images, shards, COCO and zip
-naive     one image and one crop at a time, each step after the other, as scripts do, in the same runtime
+naive     one image and one crop at a time, each step after the other, as scripts do; in the runtime that `preannotate`
+          uses, or with --files torch in torch, as whoever has a .pt and a TorchScript does
 
 The networks have the architectures of YOLO11n (640 px) and of SimpleBaseline with ResNet-50 (256x192, 34 M parameters)
-and random weights: their speed is that of trained ones. The score threshold is set so that there are about
---people boxes an image. Needs the extra [train].
+and random weights: their speed is that of trained ones. Whatever the detector finds, the best
+--people boxes of each image become crops. Needs the extra [train].
 """
 
 from __future__ import annotations
@@ -25,9 +26,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -53,22 +53,29 @@ def main() -> None:
         work = Path(folder)
         images = arguments.images or _demo_images(work / "demo")
         paths = sorted(images.glob("*.jpg"))[: arguments.count]
-        files = write_networks(work)
-        job = _Job(paths, files, arguments.runtime, arguments.people, work)
-        print(f"{processor_name()}, {os.cpu_count()} cores, {arguments.runtime} in {job.detector.precision}")
-        print(f"{len(paths)} images, {job.crops} crops, {arguments.rounds} rounds")
-        ways = {"bare": job.bare, "pipeline": job.pipeline, "naive": lambda: job.naive(job.detector, job.pose)}
+        models = write_networks(work, arguments.files)
+        job = _Job(paths, models, Execution(runtime=arguments.runtime, precision=arguments.precision), arguments, work)
+        print(f"{processor_name()}, {os.cpu_count()} cores; {len(paths)} images, {job.crops} crops")
+        print(f"pipeline: {_executed(job.detector)}, {_executed(job.pose)}")
+        print(f"naive:    {_executed(job.naive_detector)}, {_executed(job.naive_pose)}")
+        ways = {"bare": job.bare, "pipeline": job.pipeline, "naive": job.naive}
         _report(_measure(ways, arguments.rounds), len(paths))
 
 
 class _Job:
     """The same work done in three ways; building it loads the models and makes the bare way's batches."""
 
-    def __init__(self, paths: list[Path], models: tuple[Path, Path], runtime: Any, people: int, work: Path) -> None:
+    def __init__(
+        self,
+        paths: list[Path],
+        models: tuple[Path, Path],
+        execution: Execution,
+        arguments: argparse.Namespace,
+        work: Path,
+    ) -> None:
         self.paths, self.work = paths, work
         detector, pose = models
-        execution = Execution(runtime=runtime)
-        self.options = DetectionOptions(min_score=0.5, max_subjects=people)
+        self.options = DetectionOptions(min_score=0.5, max_subjects=arguments.people)
         estimator = load_estimator(
             EstimatorOptions(str(detector), str(pose), batch_size=BATCH, boxes=self.options, execution=execution)
         )
@@ -79,10 +86,12 @@ class _Job:
         prepared = [estimator.prepare(image.file_name, image.pixels) for image in loaded]
         found = estimator.detect(prepared)
         self.crops = sum(len(boxes) for boxes in found)
-        self.detector, self.pose = open_session(detector, execution), open_session(pose, execution)
-        shapes = [one.pixels for one in prepared]
-        self.detector_size = shapes[0].shape[:0:-1]  # width, height: whole strides around the image, not a square
-        self.detector_batches = [np.stack(shapes[i : i + BATCH]) for i in range(0, len(shapes), BATCH)]
+        self.detector, self.pose = estimator.sessions.values()
+        self.naive_detector, self.naive_pose = self.detector, self.pose
+        if arguments.files == "torch":
+            self.naive_pose = open_session(pose, Execution(runtime="torch"))
+        self.sizes = [one.pixels.shape[:0:-1] for one in prepared]  # width, height
+        self.detector_batches = _batches([one.pixels for one in prepared])
         self.boxes = [boxes.bbox_xyxy for boxes in found]
         rows = np.zeros((max(1, self.crops), 3, 256, 192), np.float32)
         self.pose_batches = [rows[i : i + BATCH] for i in range(0, self.crops, BATCH)]
@@ -103,19 +112,19 @@ class _Job:
             options = LabelOptions(report_pictures=0)
             preannotate(self.inputs, self.estimator, options, folder, workers=os.cpu_count() or 1)
 
-    def naive(self, detector: Session, pose: Session) -> None:
+    def naive(self) -> None:
         """The loop that scripts have."""
         out = self.work / "naive"
         out.mkdir(exist_ok=True)
         rows = []
-        for path, boxes in zip(self.paths, self.boxes, strict=True):
+        for path, size, boxes in zip(self.paths, self.sizes, self.boxes, strict=True):
             image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-            chw, scale, offset = letterbox(image, self.detector_size)
-            (output,) = detector.run(chw[None])[:1]
+            chw, scale, offset = letterbox(image, size)
+            output = self.naive_detector.run(chw[None])[0]
             best_boxes(output[0], self.options, scale, offset)
             for x1, y1, x2, y2 in boxes:  # the pipeline's, so that both cut the same number of crops
                 crop, matrix = cut(image, (x1, y1, x2, y2))
-                heatmaps = pose.run(crop[None])[0][0]
+                heatmaps = self.naive_pose.run(crop[None])[0][0]
                 peaks = [np.unravel_index(int(heatmap.argmax()), heatmap.shape) for heatmap in heatmaps]
                 joints = [[4 * float(x) + 2, 4 * float(y) + 2] for y, x in peaks]
                 rows.append({"image": path.name, "joints": cv2.transform(np.array([joints]), matrix)[0].tolist()})
@@ -154,6 +163,19 @@ def cut(image: np.ndarray, box: tuple[float, ...]) -> tuple[np.ndarray, np.ndarr
     matrix = np.array([[scale, 0, 96 - scale * (x1 + x2) / 2], [0, scale, 128 - scale * (y1 + y2) / 2]])
     crop = cv2.warpAffine(image, matrix, (192, 256))
     return np.ascontiguousarray(crop.transpose(2, 0, 1), np.float32) / 255, cv2.invertAffineTransform(matrix)
+
+
+def _batches(pixels: list[np.ndarray]) -> list[np.ndarray]:
+    """Letterboxed images in batches of one size, in order."""
+    batches = []
+    for _, alike in groupby(pixels, key=np.shape):
+        rows = list(alike)
+        batches += [np.stack(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH)]
+    return batches
+
+
+def _executed(session: Session) -> str:
+    return f"{session.runtime} {session.precision}"
 
 
 def _measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
@@ -197,7 +219,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=Path, help="folder of .jpg files [default: frames of the demo's footage]")
     parser.add_argument("--count", type=int, default=48, help="at most so many images")
     parser.add_argument("--people", type=int, default=3, help="at most so many boxes an image")
-    parser.add_argument("--runtime", default="openvino", choices=("openvino", "onnxruntime"))
+    parser.add_argument("--files", default="onnx", choices=("onnx", "torch"), help="what the networks are saved as")
+    parser.add_argument("--runtime", default="auto", choices=("auto", "openvino", "onnxruntime", "torch"))
+    parser.add_argument("--precision", default="auto", choices=("auto", "f32", "bf16"))
     parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()
 

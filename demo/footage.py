@@ -11,6 +11,7 @@ from cvat_export.labels import Instance
 from cvat_export.skeleton import read_skeleton
 from demo.film import FRAME_RATE, HEIGHT, TIME_BASE, WIDTH, Frame, Person, film
 from frame_tools.frame import FrameId, frame_file_name
+from frame_tools.video_writer import ENCODERS
 
 CATEGORY = "person"
 
@@ -26,7 +27,7 @@ def write_footage(path: Path, frames: Iterable[Frame] | None = None) -> Dataset:
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.options = {"crf": "18", "preset": "veryfast"}
+        stream.options = ENCODERS["libx264"]
         stream.codec_context.thread_count = 2  # of any machine: the bytes depend on it
         for frame in film() if frames is None else frames:
             picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24")

@@ -13,7 +13,7 @@ SIDE_PX = 160
 CLASS_NAMES = {0: "cat", 1: "person", 2: "mouse"}
 
 
-def make_yolo(architecture: str, path: Path) -> Path:
+def make_yolo(architecture: str, path: Path, trained_side_px: int = SIDE_PX) -> Path:
     """A .pt of this architecture ("yolo11n", "yolo11n-pose", …) with our three classes.
 
     Batch statistics come from noise, and the classes' biases are set so that one anchor in 50 scores above 0.5.
@@ -37,7 +37,7 @@ def make_yolo(architecture: str, path: Path) -> Path:
             if getattr(network.model[-1], name, None) is not None:
                 _spread_scores(network, images, name)
     network.names, network.task = CLASS_NAMES, "pose" if kind is PoseModel else "detect"
-    torch.save({"model": network, "train_args": {"imgsz": SIDE_PX, "task": network.task}}, path)
+    torch.save({"model": network, "train_args": {"imgsz": trained_side_px, "task": network.task}}, path)
     return path
 
 

@@ -29,10 +29,11 @@ RUNTIMES: dict[ModelFormat, tuple[str, ...]] = {  # who can run a format, the on
     ModelFormat.OPENVINO_IR: ("openvino",),
     ModelFormat.ONNX: ("openvino", "onnxruntime"),
     ModelFormat.TFLITE: ("openvino",),
-    ModelFormat.TORCHSCRIPT: ("torch", "openvino"),
-    ModelFormat.PT2: ("torch", "openvino"),
+    ModelFormat.TORCHSCRIPT: ("openvino", "torch"),
+    ModelFormat.PT2: ("openvino", "torch"),
     ModelFormat.PICKLE: (),
 }
+TORCH_FORMATS = frozenset((ModelFormat.TORCHSCRIPT, ModelFormat.PT2))
 _KNOWN = "TorchScript, pt2, ONNX, TFLite, an OpenVINO .xml or its folder, or an Ultralytics .pt"
 _PICKLE_PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 

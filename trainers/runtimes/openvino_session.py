@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trainers.errors import TrainersError
 from trainers.runtimes.batching import check_batch, check_single_input, join_rows, split_rows
-from trainers.runtimes.formats import ModelFile, ModelFormat
+from trainers.runtimes.formats import TORCH_FORMATS, ModelFile
 from trainers.runtimes.metadata import read_metadata
 from trainers.runtimes.session import Execution, TensorSpec
 
@@ -25,7 +25,7 @@ def open_openvino(model: ModelFile, execution: Execution) -> OpenVinoSession:
     core = import_openvino().Core()
     device = _device(core, execution.device)
     try:
-        if model.format in (ModelFormat.TORCHSCRIPT, ModelFormat.PT2):
+        if model.format in TORCH_FORMATS:
             from trainers.runtimes.torch_to_openvino import convert_torch
 
             graph = convert_torch(model, execution.trust)
@@ -85,7 +85,9 @@ class OpenVinoSession:
                 return self._wait(self._start(0, batch))
             return self._run_pieces(batch, self._fixed_batch)
         except RuntimeError as error:
-            raise TrainersError(f"OpenVINO failed on an input of shape {batch.shape}: {_last_line(error)}") from error
+            raise TrainersError(
+                f"OpenVINO failed on an input of shape {batch.shape}: {_last_line(error)}; try another --runtime"
+            ) from error
 
     def _run_pieces(self, batch: npt.NDArray[Any], size: int) -> tuple[npt.NDArray[Any], ...]:
         """Pieces of `size` rows, as many at once as there are requests; the last piece is filled up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainers.errors import TrainersError
 from trainers.runtimes.batching import check_single_input
@@ -27,25 +27,25 @@ def convert_torch(model: ModelFile, trust: bool) -> openvino.Model:
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+    shape: tuple[int | None, ...] = (1, None, None, None)
+    source: Any
     if model.format is ModelFormat.PT2:
-        program = load_pt2(model, trust)
-        shape = pt2_specs(program, model)[0].shape
-        logging.disable(logging.WARNING)  # it logs a traceback for each operator that torch renamed
-        try:
-            decoder = TorchFXPythonDecoder.from_exported_program(program)
-        finally:
-            logging.disable(logging.NOTSET)
+        source, decode = load_pt2(model, trust), TorchFXPythonDecoder.from_exported_program
+        shape = pt2_specs(source, model)[0].shape
     else:
-        decoder = TorchScriptPythonDecoder(load_torchscript(model))
-        shape = (1, None, None, None)
+        source, decode = load_torchscript(model), TorchScriptPythonDecoder
     front_end = FrontEndManager().load_by_framework("pytorch")
+    logging.disable(logging.WARNING)  # it logs a traceback for each operator that torch renamed
     try:
+        decoder = decode(source)  # OpenVINO does not keep it alive
         graph = front_end.convert(front_end.load(decoder))
-        check_single_input(len(graph.inputs), model)
-        graph.reshape([-1 if size is None else size for size in shape])
-    except RuntimeError as error:
+    except Exception as error:  # its exceptions share no base class
         reason = str(error).strip().splitlines()[-1]
         raise TrainersError(
             f"{model.path}: OpenVINO cannot convert this {model.format} model: {reason}; use --runtime torch"
         ) from error
+    finally:
+        logging.disable(logging.NOTSET)
+    check_single_input(len(graph.inputs), model)
+    graph.reshape([-1 if size is None else size for size in shape])
     return graph
