@@ -56,7 +56,8 @@ types: $(VENV)/all.stamp
 	@$(BIN)/mypy annotator cvat_export demo frame_tools trainers
 
 benchmarks: $(VENV)/all.stamp
-	@for name in choose_frames preannotate; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for benchmark in choose_frames preannotate "preannotate --files torch"; do \
+	  $(BIN)/python -m benchmarks.$$benchmark || exit 1; done
 
 clean:
 	rm -rf $(VENV) .demo

@@ -53,7 +53,7 @@ def inspect_model(path: Path, execution: Execution) -> ModelReport:
     Raises TrainersError where the file is no model.
     """
     model = identify(path)
-    runtimes = RUNTIMES[model.format] or ("torch",)
+    runtimes = RUNTIMES[model.format] or ("openvino", "torch")  # of Ultralytics' pickles
     if execution.runtime != "auto":
         runtimes = (execution.runtime,)
     runs, metadata = [], {}

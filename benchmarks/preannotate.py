@@ -41,7 +41,7 @@ from annotator.run_folder import RunFolder
 from benchmarks.networks import write_networks
 from demo.film import film
 from frame_tools.images import encode_image
-from trainers.runtimes import Execution, Session, open_session
+from trainers.runtimes import Execution, Session
 
 BATCH = 8
 
@@ -74,12 +74,8 @@ class _Job:
         work: Path,
     ) -> None:
         self.paths, self.work = paths, work
-        detector, pose = models
         self.options = DetectionOptions(min_score=0.5, max_subjects=arguments.people)
-        estimator = load_estimator(
-            EstimatorOptions(str(detector), str(pose), batch_size=BATCH, boxes=self.options, execution=execution)
-        )
-        assert isinstance(estimator, TwoStage)
+        estimator = self._load(models, execution)
         self.estimator = estimator
         self.inputs = find_inputs([str(path) for path in paths])
         loaded = [image for item in self.inputs for load in item.loaders() if isinstance(image := load(), InputImage)]
@@ -87,14 +83,21 @@ class _Job:
         found = estimator.detect(prepared)
         self.crops = sum(len(boxes) for boxes in found)
         self.detector, self.pose = estimator.sessions.values()
-        self.naive_detector, self.naive_pose = self.detector, self.pose
-        if arguments.files == "torch":
-            self.naive_pose = open_session(pose, Execution(runtime="torch"))
+        naive = self._load(models, Execution(runtime="torch")) if arguments.files == "torch" else estimator
+        self.naive_detector, self.naive_pose = naive.sessions.values()
         self.sizes = [one.pixels.shape[:0:-1] for one in prepared]  # width, height
         self.detector_batches = _batches([one.pixels for one in prepared])
         self.boxes = [boxes.bbox_xyxy for boxes in found]
         rows = np.zeros((max(1, self.crops), 3, 256, 192), np.float32)
         self.pose_batches = [rows[i : i + BATCH] for i in range(0, self.crops, BATCH)]
+
+    def _load(self, models: tuple[Path, Path], execution: Execution) -> TwoStage:
+        detector, pose = map(str, models)
+        estimator = load_estimator(
+            EstimatorOptions(detector, pose, batch_size=BATCH, boxes=self.options, execution=execution)
+        )
+        assert isinstance(estimator, TwoStage)
+        return estimator
 
     def bare(self) -> None:
         """The models alone."""

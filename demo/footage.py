@@ -25,9 +25,8 @@ def write_footage(path: Path, frames: Iterable[Frame] | None = None) -> Dataset:
 
     drawn = []
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FRAME_RATE)
+        stream = container.add_stream("libx264", rate=FRAME_RATE, options=ENCODERS["libx264"])
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.options = ENCODERS["libx264"]
         stream.codec_context.thread_count = 2  # of any machine: the bytes depend on it
         for frame in film() if frames is None else frames:
             picture = av.VideoFrame.from_ndarray(frame.image, format="rgb24")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -27,13 +28,11 @@ def suppress(
 ) -> npt.NDArray[np.intp]:
     """Greedy non-maximum suppression: indices of the boxes kept, best first.
 
-    A box goes if it overlaps a better one of its own group (class) by more than `iou`.
+    A box goes if it overlaps a better one of its own group (class) by more than `iou`. Of boxes without area one stays.
     """
-    waiting = best_first(bbox_xyxy, scores)
-    kept = []
-    while len(waiting):
-        best, waiting = waiting[0], waiting[1:]
-        kept.append(best)
-        rivals = (overlaps(bbox_xyxy[best], bbox_xyxy[waiting]) > iou) & (groups[waiting] == groups[best])
-        waiting = waiting[~rivals]
-    return np.array(kept, dtype=np.intp)
+    order = best_first(bbox_xyxy, scores)
+    corners = bbox_xyxy[order].astype(np.float64)
+    xywh = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
+    suppressed: Any = cv2.dnn.NMSBoxesBatched  # its stubs know lists only
+    kept = suppressed(xywh, scores[order].astype(np.float32), groups[order].astype(np.int32), -np.inf, iou)
+    return order[np.asarray(kept, np.intp)]

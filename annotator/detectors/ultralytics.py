@@ -15,9 +15,12 @@ from typing import Any
 import PIL.Image
 
 from annotator.errors import AnnotatorError
-from trainers.runtimes import Execution
+from trainers.errors import TrainersError
+from trainers.runtimes import Execution, Session
 from trainers.runtimes.formats import ModelFile
+from trainers.runtimes.session import Opener, open_first
 from trainers.runtimes.torch_session import TorchSession, torch_device
+from trainers.runtimes.torch_to_openvino import open_traced
 from trainers.runtimes.unpickling import PickleFamily, load_pickle
 
 _TASKS = {"DetectionModel": "detect", "PoseModel": "pose", "SegmentationModel": "segment"}
@@ -43,17 +46,37 @@ _FAMILY = PickleFamily(
 )
 
 
-def open_ultralytics(model: ModelFile, execution: Execution) -> TorchSession:
+def open_ultralytics(model: ModelFile, execution: Execution) -> Session:
     """A session over a .pt file, whose metadata are those that Ultralytics' exports carry.
 
     Raises TrainersError for a pickle that wants to run code, AnnotatorError where ultralytics is missing or the
     checkpoint holds no network of its family.
     """
-    if execution.runtime not in ("auto", "torch"):
-        raise AnnotatorError(
-            f"{model.path}: an Ultralytics .pt runs in torch only; for --runtime {execution.runtime} export it "
-            f"first: yolo export model={model.path.name} format=onnx"
-        )
+    return open_first(model, execution, OPENERS)
+
+
+def _open_in_openvino(model: ModelFile, execution: Execution) -> Session:
+    network, metadata = _load(model, execution.trust)
+    head = network.model[-1]
+    if getattr(head, "end2end", False):
+        raise TrainersError(f"{model.path}: OpenVINO does not convert end-to-end heads; use --runtime torch")
+    head.export = head.dynamic = True  # one output, and a grid that follows the input's size
+    head.format = "openvino"
+    return open_traced(network, model, execution, metadata)
+
+
+def _open_in_torch(model: ModelFile, execution: Execution) -> Session:
+    network, metadata = _load(model, execution.trust)
+    device = torch_device(execution.device)
+    network.to(device)
+    return TorchSession(lambda images: network(images)[0], device, execution.precision, metadata)
+
+
+OPENERS: dict[str, Opener] = {"openvino": _open_in_openvino, "torch": _open_in_torch}  # what "auto" takes first
+
+
+def _load(model: ModelFile, trust: bool) -> tuple[Any, dict[str, str]]:
+    """The network on the CPU, ready to run, and its metadata."""
     try:
         ultralytics = import_ultralytics()
     except ImportError as error:
@@ -61,17 +84,15 @@ def open_ultralytics(model: ModelFile, execution: Execution) -> TorchSession:
             f"{model.path}: an Ultralytics .pt needs ultralytics and torch, which are not installed "
             f"({error.name}); pip install 'cvat-pose-annotator[train]', or use its ONNX export"
         ) from error
-    checkpoint = load_pickle(model, _FAMILY, execution.trust)
+    checkpoint = load_pickle(model, _FAMILY, trust)
     network = (checkpoint.get("ema") or checkpoint.get("model")) if isinstance(checkpoint, dict) else None
     if not isinstance(network, ultralytics.nn.tasks.BaseModel):
         raise AnnotatorError(
             f"{model.path}: a checkpoint without a YOLO network (got {type(network).__name__}); expected an "
             f"Ultralytics .pt, or the model exported as ONNX or TorchScript"
         )
-    device = torch_device(execution.device)
-    network = network.float().eval().fuse(verbose=False).to(device)
-    metadata = _metadata(network, checkpoint.get("train_args"))
-    return TorchSession(lambda images: network(images)[0], device, execution.precision, metadata)
+    network = network.float().eval().fuse(verbose=False)
+    return network, _metadata(network, checkpoint.get("train_args"))
 
 
 def import_ultralytics() -> Any:

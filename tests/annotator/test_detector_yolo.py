@@ -23,7 +23,7 @@ from yolo_models import SIDE_PX, convert_to_openvino, export_pt2, export_yolo, m
 OPTIONS = DetectionOptions(classes=("0", "1", "2"), min_score=0.4, iou=0.6)
 ARCHITECTURES = {"yolo11n": False, "yolo11n-pose": False, "yolov10n": True, "yolo26n-pose": True}
 FILES = {  # file of an architecture -> runtimes that run it
-    "pt": ("torch",),
+    "pt": ("torch", "openvino"),
     "torchscript": ("torch", "openvino"),
     "onnx": ("openvino", "onnxruntime"),
     "onnx-dynamic": ("openvino", "onnxruntime"),
@@ -115,7 +115,7 @@ ORACLES = [(a, f, r) for a, f, r in CASES if f in ("pt", "onnx", "onnx-dynamic",
 def test_boxes_are_those_of_ultralytics(files, architecture, file, runtime):
     pose = architecture.endswith("-pose")
     path = files(architecture, file)
-    execution = Execution(runtime=runtime)
+    execution = Execution(runtime=runtime, precision="f32")
     if (architecture, file, runtime) in UNSUPPORTED:
         with pytest.raises(TrainersError, match="OpenVINO cannot load it"):
             load_detector(str(path), OPTIONS, execution)
@@ -142,7 +142,7 @@ def test_every_format_and_runtime_finds_the_same(files, architecture, file, runt
     square = [image[:160, :160] for image in images()]
     found = []
     for name, which in (("torchscript", "torch"), (file, runtime)):
-        detector = load_detector(str(files(architecture, name)), OPTIONS, Execution(runtime=which))
+        detector = load_detector(str(files(architecture, name)), OPTIONS, Execution(runtime=which, precision="f32"))
         found.append(detector.detect_poses([detector.prepare("x", image) for image in square]))
     for one, other in zip(*found, strict=True):
         rows = [(boxes.bbox_xyxy, boxes.scores, boxes.class_names, points.xy) for boxes, points in (one, other)]

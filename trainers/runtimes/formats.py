@@ -33,7 +33,6 @@ RUNTIMES: dict[ModelFormat, tuple[str, ...]] = {  # who can run a format, the on
     ModelFormat.PT2: ("openvino", "torch"),
     ModelFormat.PICKLE: (),
 }
-TORCH_FORMATS = frozenset((ModelFormat.TORCHSCRIPT, ModelFormat.PT2))
 _KNOWN = "TorchScript, pt2, ONNX, TFLite, an OpenVINO .xml or its folder, or an Ultralytics .pt"
 _PICKLE_PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trainers.errors import TrainersError
 from trainers.runtimes.batching import check_batch, check_single_input, join_rows, split_rows
-from trainers.runtimes.formats import TORCH_FORMATS, ModelFile
+from trainers.runtimes.formats import ModelFile
 from trainers.runtimes.metadata import read_metadata
 from trainers.runtimes.session import Execution, TensorSpec
 
@@ -23,24 +23,30 @@ if TYPE_CHECKING:
 def open_openvino(model: ModelFile, execution: Execution) -> OpenVinoSession:
     """Read and compile a model. Raises TrainersError where OpenVINO cannot, with what it said."""
     core = import_openvino().Core()
-    device = _device(core, execution.device)
     try:
-        if model.format in TORCH_FORMATS:
-            from trainers.runtimes.torch_to_openvino import convert_torch
+        graph = core.read_model(model.path)
+    except RuntimeError as error:
+        raise _cannot_load(model, error) from error
+    return compile_graph(graph, model, execution, read_metadata(model))
 
-            graph = convert_torch(model, execution.trust)
-        else:
-            graph = core.read_model(model.path)
-        check_single_input(len(graph.inputs), model)
+
+def compile_graph(
+    graph: openvino.Model, model: ModelFile, execution: Execution, metadata: Mapping[str, str]
+) -> OpenVinoSession:
+    """A session over a graph, however it was read from `model`. Raises TrainersError where OpenVINO refuses."""
+    core = import_openvino().Core()
+    device = _device(core, execution.device)
+    check_single_input(len(graph.inputs), model)
+    try:
         fixed = not graph.input(0).partial_shape[0].is_dynamic
         # A fixed batch is run as parallel requests; a free one as one request on all cores.
         config = {"PERFORMANCE_HINT": "THROUGHPUT" if fixed else "LATENCY"}
         if execution.precision != "auto":
             config["INFERENCE_PRECISION_HINT"] = execution.precision
         compiled = core.compile_model(graph, device, config)
-    except RuntimeError as error:  # the only exception that OpenVINO's bindings raise for a bad model
-        raise TrainersError(f"{model.path}: OpenVINO cannot load it: {_last_line(error)}") from error
-    session = OpenVinoSession(compiled, device, read_metadata(model))
+    except RuntimeError as error:
+        raise _cannot_load(model, error) from error
+    session = OpenVinoSession(compiled, device, metadata)
     if execution.precision not in ("auto", session.precision):
         raise TrainersError(
             f"{model.path}: --precision {execution.precision}: OpenVINO runs it in {session.precision} on "
@@ -110,6 +116,11 @@ class OpenVinoSession:
     def _wait(self, request: openvino.InferRequest) -> tuple[npt.NDArray[Any], ...]:
         request.wait()
         return tuple(request.get_output_tensor(i).data.copy() for i in range(len(self.outputs)))
+
+
+def _cannot_load(model: ModelFile, error: RuntimeError) -> TrainersError:
+    """RuntimeError is the only exception that OpenVINO's bindings raise for a bad model."""
+    return TrainersError(f"{model.path}: OpenVINO cannot load it: {_last_line(error)}")
 
 
 def _device(core: openvino.Core, wanted: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.errors import TrainersError
-from trainers.runtimes.formats import RUNTIMES, TORCH_FORMATS, ModelFile, identify
+from trainers.runtimes.formats import RUNTIMES, ModelFile, ModelFormat, identify
 
 RuntimeName = Literal["auto", "torch", "onnxruntime", "openvino"]
 Precision = Literal["auto", "f32", "f16", "bf16"]
@@ -58,18 +58,26 @@ class Session(Protocol):
         ...
 
 
+Opener = Callable[[ModelFile, Execution], Session]
+
+
 def open_session(path: Path, execution: Execution = Execution()) -> Session:
-    """Load the model file (or OpenVINO folder) at `path`.
+    """Load the model file (or OpenVINO folder) at `path`, see `open_first`."""
+    model = identify(Path(path))
+    return open_first(model, execution, {runtime: _OPENERS[runtime] for runtime in RUNTIMES[model.format]})
+
+
+def open_first(model: ModelFile, execution: Execution, openers: Mapping[str, Opener]) -> Session:
+    """Load a model with the first of `openers`, by runtime, best first, that can.
 
     Where `execution` leaves the runtime open, the next one is tried if the first cannot load the file. Raises
     TrainersError, saying what would help.
     """
-    model = identify(Path(path))
-    able = able_runtimes(model, execution)
+    able = able_runtimes(model, execution, tuple(openers))
     refusals = []
     for runtime in able:
         try:
-            return _OPENERS[runtime](model, execution)
+            return openers[runtime](model, execution)
         except TrainersError as error:
             refusals.append(error)
     if len(refusals) == 1 or all(str(refusal) == str(refusals[0]) for refusal in refusals):
@@ -77,20 +85,19 @@ def open_session(path: Path, execution: Execution = Execution()) -> Session:
     raise TrainersError("\n".join(f"{runtime}: {error}" for runtime, error in zip(able, refusals, strict=True)))
 
 
-def able_runtimes(model: ModelFile, execution: Execution) -> tuple[str, ...]:
-    """The runtimes to try, best first: the one asked for, or those of `RUNTIMES` that have the device.
+def able_runtimes(model: ModelFile, execution: Execution, able: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the runtimes that can run a file, best first, those to try: the one asked for, or those with the device.
 
     CUDA belongs to torch and ONNX Runtime: OpenVINO's GPUs are Intel's. Without CUDA, OpenVINO runs torch's files in
     a quarter to two thirds of torch's time. Raises TrainersError where there are none.
     """
-    able = RUNTIMES[model.format]
     if execution.runtime != "auto":
         if execution.runtime in able:
             return (execution.runtime,)
         can = f"--runtime {' or '.join(able)}" if able else "none: a pickle holds no graph that a runtime could read"
         raise TrainersError(f"{model.path}: {execution.runtime} cannot run {model.format}; what can: {can}")
-    if execution.device == "auto" and model.format in TORCH_FORMATS and _has_cuda():
-        able = tuple(reversed(able))
+    if execution.device == "auto" and "torch" in able and _has_cuda():
+        able = ("torch", *(runtime for runtime in able if runtime != "torch"))
     if execution.device.startswith("cuda"):
         able = tuple(runtime for runtime in able if runtime != "openvino")
     if not able:
@@ -110,6 +117,10 @@ def _has_cuda() -> bool:
 
 
 def _open_openvino(model: ModelFile, execution: Execution) -> Session:
+    if model.format in (ModelFormat.TORCHSCRIPT, ModelFormat.PT2):
+        from trainers.runtimes.torch_to_openvino import open_converted
+
+        return open_converted(model, execution)
     from trainers.runtimes.openvino_session import open_openvino
 
     return open_openvino(model, execution)

@@ -1,51 +1,88 @@
-"""TorchScript and pt2 in OpenVINO: torch reads the file, OpenVINO's own front end converts and runs it."""
+"""torch's networks in OpenVINO: torch reads the file, OpenVINO's own front end converts and runs the network."""
 
 from __future__ import annotations
 
 import logging
+import warnings
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import TrainersError
 from trainers.runtimes.batching import check_single_input
 from trainers.runtimes.formats import ModelFile, ModelFormat
-from trainers.runtimes.openvino_session import import_openvino
+from trainers.runtimes.metadata import read_metadata
+from trainers.runtimes.openvino_session import OpenVinoSession, compile_graph, import_openvino
 from trainers.runtimes.pt2_file import load_pt2
+from trainers.runtimes.session import Execution
 from trainers.runtimes.torch_session import load_torchscript, pt2_specs, require_torch
 
 if TYPE_CHECKING:
     import openvino
+    import torch
+
+Shape = tuple[int | None, ...]
 
 
-def convert_torch(model: ModelFile, trust: bool) -> openvino.Model:
-    """The network as OpenVINO's graph. A TorchScript, which does not say what batch it takes, is given a batch of 1.
+def open_converted(model: ModelFile, execution: Execution) -> OpenVinoSession:
+    """A TorchScript, which does not say what batch it takes and is given rows one by one, or a pt2 in OpenVINO.
 
-    `openvino.convert_model` does the same, but reports its use over the network. Raises TrainersError.
+    Raises TrainersError where either library cannot.
     """
     require_torch(model)
     import_openvino()
-    from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    shape: tuple[int | None, ...] = (1, None, None, None)
-    source: Any
     if model.format is ModelFormat.PT2:
-        source, decode = load_pt2(model, trust), TorchFXPythonDecoder.from_exported_program
-        shape = pt2_specs(source, model)[0].shape
+        program = load_pt2(model, execution.trust)
+        shape = pt2_specs(program, model)[0].shape
+        graph = _convert(lambda: TorchFXPythonDecoder.from_exported_program(program), shape, model)
     else:
-        source, decode = load_torchscript(model), TorchScriptPythonDecoder
+        script = load_torchscript(model)
+        graph = _convert(lambda: TorchScriptPythonDecoder(script), (1, None, None, None), model)
+    return compile_graph(graph, model, execution, read_metadata(model))
+
+
+def open_traced(
+    network: torch.nn.Module, model: ModelFile, execution: Execution, metadata: Mapping[str, str]
+) -> OpenVinoSession:
+    """A network over (n, 3, height, width), all of them free, in OpenVINO. Raises TrainersError where it cannot.
+
+    It is traced, so what it computes may depend on its input's shape and values through torch's operators only.
+    """
+    import_openvino()
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    graph = _convert(lambda: TorchScriptPythonDecoder(_trace(network)), (None, 3, None, None), model)
+    return compile_graph(graph, model, execution, metadata)
+
+
+def _trace(network: torch.nn.Module) -> Any:
+    import torch
+
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated, and each branch on a shape is reported
+        return torch.jit.trace(network, torch.zeros(1, 3, 128, 192), check_trace=False)
+
+
+def _convert(make_decoder: Callable[[], Any], shape: Shape, model: ModelFile) -> openvino.Model:
+    """As `openvino.convert_model`, which reports its use over the network."""
+    from openvino.frontend import FrontEndManager
+
     front_end = FrontEndManager().load_by_framework("pytorch")
     logging.disable(logging.WARNING)  # it logs a traceback for each operator that torch renamed
     try:
-        decoder = decode(source)  # OpenVINO does not keep it alive
+        decoder = make_decoder()  # OpenVINO does not keep it alive
         graph = front_end.convert(front_end.load(decoder))
-    except Exception as error:  # its exceptions share no base class
+        check_single_input(len(graph.inputs), model)
+        graph.reshape([-1 if size is None else size for size in shape])
+    except TrainersError:
+        raise
+    except Exception as error:  # the front end's exceptions share no base class
         reason = str(error).strip().splitlines()[-1]
         raise TrainersError(
             f"{model.path}: OpenVINO cannot convert this {model.format} model: {reason}; use --runtime torch"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
-    check_single_input(len(graph.inputs), model)
-    graph.reshape([-1 if size is None else size for size in shape])
     return graph
