@@ -120,8 +120,8 @@ def command(images: tuple[str, ...], output: Path, as_json: bool, **options: Any
     else:
         click.echo(f"{output}.zip")
     click.echo(
-        f"{outcome.images} images, {outcome.subjects} {options['category']} proposed, {outcome.empty_images} images "
-        f"without any; look at {output / 'report.html'}",
+        f"{outcome.images} images, {outcome.subjects} proposals of {options['category']}, {outcome.empty_images} "
+        f"images without any; look at {output / 'report.html'}",
         err=True,
     )
     if outcome.skipped:
