@@ -16,6 +16,9 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
     "choose-frames": "choose_frames",
     "clip": "clip",
     "preannotate": "preannotate",
+    "push": "push",
+    "status": "status",
+    "pull": "pull",
     "draw": "draw",
     "doctor": "doctor",
 }

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from annotator.errors import AnnotatorError
-from annotator.predictions import PREDICTIONS_FILE, read_predictions
+from annotator.predictions import with_joint_scores
 from cvat_export.atomic import write_bytes, write_text
 from cvat_export.coco import read_coco
 from cvat_export.dataset import Dataset, LabelledImage
@@ -40,7 +40,7 @@ class Painted:
 
 def paint(painting: Painting, output: Path, overwrite: bool) -> Painted:
     """Write a picture for every image of the labels. Raises AnnotatorError where pictures would be lost."""
-    dataset = _with_scores(read_coco(painting.labels), painting.labels)
+    dataset = with_joint_scores(read_coco(painting.labels), painting.labels)
     layers = [(_Labels(dataset), painting.style)]
     if painting.truth is not None:
         layers = [
@@ -92,22 +92,6 @@ def _check_size(image: LabelledImage, pixels: RgbImage) -> None:
             f"{image.file_name}: the image is {width}×{height}, its labels were made for {image.width}×{image.height}; "
             "drawing them would put every joint in the wrong place"
         )
-
-
-def _with_scores(dataset: Dataset, labels: Path) -> Dataset:
-    """The dataset with the joint scores that lie beside it in predictions.jsonl, if they are there."""
-    path = labels / PREDICTIONS_FILE
-    if not path.exists():
-        return dataset
-    scores = {prediction.file_name: prediction.keypoints.scores for prediction in read_predictions(path)}
-    images = []
-    for image in dataset.images:
-        rows = scores.get(image.file_name, ())
-        if len(rows) == len(image.instances):
-            pairs = zip(image.instances, rows, strict=True)
-            image = replace(image, instances=tuple(replace(instance, joint_scores=row) for instance, row in pairs))
-        images.append(image)
-    return replace(dataset, images=tuple(images))
 
 
 def _reader(painting: Painting) -> Callable[[str], RgbImage]:

@@ -15,6 +15,7 @@ from annotator.report import PICTURES, Tile, charts, contact_sheet, histogram, s
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Category
 from cvat_export.drawing import DrawingStyle, draw_instances
+from cvat_export.suspects import find_suspects
 from frame_tools.images import encode_image, read_image, shrink
 
 _PICTURE_SIDE_PX = 960
@@ -55,7 +56,9 @@ def write_prediction_report(
 def _tile(out: Path, prediction: Prediction, category: Category) -> Tile:
     image = read_image(out / "images" / prediction.file_name)
     # Without joint scores: seventeen numbers a person would hide the pose.
-    instances = [replace(i, joint_scores=None) for i in prediction.labelled(category.name).instances]
+    scored = prediction.labelled(category.name).instances
+    instances = [replace(instance, joint_scores=None) for instance in scored]
+    suspicions = find_suspects(scored, category.skeleton) if category.skeleton else []
     drawn = draw_instances(image.pixels, instances, category.skeleton, DrawingStyle(scores=True))
     name = f"{PurePosixPath(prediction.file_name).stem}.jpg"
     write_bytes(out / PICTURES / name, encode_image(shrink(drawn, _PICTURE_SIDE_PX), ".jpg", quality=80))
@@ -63,11 +66,12 @@ def _tile(out: Path, prediction: Prediction, category: Category) -> Tile:
     lines = [f"{count} × {category.name}" if count else f"no {category.name}"]
     if count:
         lines.append(f"weakest: mean joint score {1 - prediction.doubt:.2f}")
+    lines += [f"suspect: {suspicion.text}" for found in suspicions for suspicion in found]
     return Tile(
         picture=f"{PICTURES}/{name}",
         title=prediction.file_name,
         lines=tuple(lines),
-        tags=("proposals" if count else "empty",),
+        tags=("proposals" if count else "empty", *(("suspect",) if any(suspicions) else ())),
         keys={"score": round(1 - prediction.doubt, 4) if count else 2, "subjects": count},
     )
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from annotator.errors import AnnotatorError
-from cvat_export.dataset import LabelledImage
+from cvat_export.dataset import Dataset, LabelledImage
 from cvat_export.labels import Boxes, Instance, Keypoints
 
 PREDICTIONS_FILE = "predictions.jsonl"
@@ -118,6 +118,22 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
                 yield Prediction.from_json(json.loads(line))
             except (KeyError, TypeError, ValueError) as error:
                 raise AnnotatorError(f"{path}:{number}: is not a prediction: {error!r}") from error
+
+
+def with_joint_scores(dataset: Dataset, folder: Path) -> Dataset:
+    """The dataset with the joint scores that lie beside it in predictions.jsonl, if they are there."""
+    path = folder / PREDICTIONS_FILE
+    if not path.exists():
+        return dataset
+    scores = {prediction.file_name: prediction.keypoints.scores for prediction in read_predictions(path)}
+    images = []
+    for image in dataset.images:
+        rows = scores.get(image.file_name, ())
+        if len(rows) == len(image.instances):
+            pairs = zip(image.instances, rows, strict=True)
+            image = replace(image, instances=tuple(replace(instance, joint_scores=row) for instance, row in pairs))
+        images.append(image)
+    return replace(dataset, images=tuple(images))
 
 
 def _rounded(values: np.ndarray, decimals: int) -> Any:

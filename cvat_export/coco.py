@@ -19,6 +19,7 @@ import numpy.typing as npt
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.errors import CvatExportError
 from cvat_export.labels import Instance
+from cvat_export.safe_zip import open_zip
 from cvat_export.skeleton import Skeleton, canonical_name, embedded_skeletons, guess_flip_pairs, read_skeleton
 
 ANNOTATION_FILE = "annotations/person_keypoints_default.json"  # where CVAT looks for it
@@ -97,16 +98,13 @@ def _annotation_text(path: Path) -> tuple[str, str]:
             found = sorted((path / "annotations").glob("*.json"))
             path = path / _only([str(file.relative_to(path)) for file in found], path)
         elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                name = _only(
-                    [n for n in archive.namelist() if n.startswith("annotations/") and n.endswith(".json")],
-                    path,
-                )
+            with open_zip(path) as archive:
+                name = _only([n for n in archive.names if n.startswith("annotations/") and n.endswith(".json")], path)
                 return f"{path}:{name}", archive.read(name).decode("utf-8-sig")
         return str(path), path.read_text("utf-8-sig")
     except FileNotFoundError:
         raise CvatExportError(f"{path}: no such file; expected a COCO .json, a .zip or a dataset folder") from None
-    except (OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise CvatExportError(f"{path}: cannot be read as a COCO file: {error}") from error
 
 

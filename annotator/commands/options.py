@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -35,3 +36,21 @@ def execution_options(function: F) -> F:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def server_options(function: F) -> F:
+    """Which CVAT: --host, --profile, --org, --state. No option takes a secret: command lines can be read by others."""
+    for option in (
+        click.option(
+            "--state",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=".annotator",
+            show_default=True,
+            help="Folder with the record of what was pushed.",
+        ),
+        click.option("--org", "organization", help="Slug of the organization. [default: CVAT_ORGANIZATION]"),
+        click.option("--profile", help="Name in the profile file, see the README."),
+        click.option("--host", help="The server's address. [default: CVAT_HOST]"),
+    ):
+        function = option(function)
+    return function

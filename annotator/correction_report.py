@@ -1,0 +1,113 @@
+"""report.html of pulled corrections: what the models proposed and what people made of it, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from annotator.report import PICTURES, Tile, contact_sheet, section, table, write_page
+from cvat_export.atomic import write_bytes
+from cvat_export.dataset import Dataset
+from cvat_export.drawing import DrawingStyle, draw_instances
+from cvat_export.labels import Instance
+from frame_tools.errors import FrameToolsError
+from frame_tools.images import encode_image, read_image, shrink
+
+MOST_PICTURES = 500
+_PICTURE_SIDE_PX = 1200  # both halves together
+_GAP_PX = 8
+
+Row = Mapping[str, Any]
+
+
+def write_correction_report(out: Path, dataset: Dataset, frames: Sequence[Row], fates: Mapping[str, int]) -> None:
+    """Write OUT/report.html: finished frames, those in which most was changed first."""
+    finished = sorted((frame for frame in frames if frame["finished"]), key=lambda frame: -_effort(frame))
+    shown = finished[:MOST_PICTURES]
+    (out / PICTURES).mkdir(exist_ok=True)
+    with ThreadPoolExecutor() as pool:
+        tiles = [tile for tile in pool.map(lambda frame: _tile(out, dataset, frame), shown) if tile]
+    summary = {"images finished": len(finished), "images not finished": len(frames) - len(finished), **fates}
+    more = f" {len(finished) - len(shown)} more are not shown." if len(finished) > len(shown) else ""
+    sections = [
+        section("Joints", _joint_table(finished)),
+        contact_sheet(
+            "Images, most changed first",
+            tiles,
+            lead=f"Left: what was proposed. Right: what people made of it. Only finished jobs count.{more}",
+        ),
+    ]
+    lead = "What people did to the proposals."
+    write_page(out / "report.html", f"Corrections in {out.name}", lead, summary, sections)
+
+
+def _effort(frame: Row) -> float:
+    """How much was done to a frame: joints that changed, and whole skeletons."""
+    instances = frame["instances"]
+    return sum(len(i["joints"]) for i in instances) + 20 * sum(i["fate"] in ("added", "deleted") for i in instances)
+
+
+def _tile(out: Path, dataset: Dataset, frame: Row) -> Tile | None:
+    try:
+        pixels = read_image(out / "images" / frame["file_name"]).pixels
+    except FrameToolsError:
+        return None
+    halves = [_drawn(pixels, dataset, frame, which) for which in ("proposed", "corrected")]
+    gap = np.full((len(pixels), _GAP_PX, 3), 255, np.uint8)
+    name = f"{PurePosixPath(frame['file_name']).stem}.jpg"
+    both = np.hstack([halves[0], gap, halves[1]])
+    write_bytes(out / PICTURES / name, encode_image(shrink(both, _PICTURE_SIDE_PX), ".jpg", quality=80))
+    fates = [instance["fate"] for instance in frame["instances"]]
+    lines = [f"{fates.count(fate)} {fate}" for fate in dict.fromkeys(fates)] or ["nobody, confirmed"]
+    return Tile(
+        picture=f"{PICTURES}/{name}",
+        title=frame["file_name"],
+        lines=tuple(lines),
+        tags=tuple(dict.fromkeys(fates)) or ("empty",),
+        keys={"least changed": _effort(frame)},
+    )
+
+
+def _drawn(pixels: np.ndarray, dataset: Dataset, frame: Row, which: str) -> np.ndarray:
+    for category in dataset.categories:
+        instances = [
+            _instance(row[which], row["category"])
+            for row in frame["instances"]
+            if row[which] is not None and row["category"] == category.name
+        ]
+        pixels = draw_instances(pixels, instances, category.skeleton, DrawingStyle())
+    return pixels
+
+
+def _instance(row: Row, category: str) -> Instance:
+    return Instance(
+        category,
+        np.array(row["bbox_xyxy"], np.float32),
+        np.array(row["keypoints"], np.float32),
+        np.array(row["visibility"], np.uint8),
+        row["score"],
+    )
+
+
+def _joint_table(frames: Sequence[Row]) -> str:
+    """Of the proposals in finished work: how many had each joint moved, how far, and so on."""
+    proposals = [i for frame in frames for i in frame["instances"] if i["proposed"] and i["corrected"]]
+    changes = [joint for instance in proposals for joint in instance["joints"]]
+    rows = []
+    for name in dict.fromkeys(joint["joint"] for joint in changes):
+        mine = [joint for joint in changes if joint["joint"] == name]
+        moved = [joint["moved_px"] for joint in mine if joint["moved_px"]]
+        rows.append(
+            (
+                name,
+                f"{len(moved)} of {len(proposals)}",
+                f"{np.median(moved):.1f}" if moved else "-",
+                sum(joint["visibility_before"] != joint["visibility_after"] for joint in mine),
+                sum(joint["swapped_with"] is not None for joint in mine),
+            )
+        )
+    return table(("joint", "moved", "median px", "visibility changed", "swapped"), rows) if rows else "no joint changed"

@@ -1,0 +1,277 @@
+"""Corrections as a dataset folder: images, labels that count as truth, and what happened to each proposal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from annotator.correction_report import write_correction_report
+from annotator.predictions import with_joint_scores
+from cvat_export.archive import write_archive
+from cvat_export.atomic import atomic_writer, write_bytes, write_text
+from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
+from cvat_export.dataset import Category, Dataset, LabelledImage
+from cvat_export.export_reading import read_export
+from cvat_export.labels import Instance
+from cvat_export.pulling import Finished, PulledFrame, PulledInstance, PulledTask, pull_export, pull_task
+from cvat_export.push_plan import read_local, unpushed_proposals
+from cvat_export.push_record import PushRecord
+from cvat_export.safe_zip import open_zip
+from cvat_export.server import CvatServer, RemoteJob
+from cvat_export.skeleton import describe_skeleton, parse_skeleton
+
+CHANGES_FILE = "changes.jsonl"
+ERRORS_FILE = "errors.jsonl"
+CONFIRMED_EMPTY = "confirmed_empty"
+_TASKS = ".tasks"  # what the last pull read of each task
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What is in the folder after a pull. tasks_read: of how many tasks anything had changed since the last one."""
+
+    images: int
+    fates: dict[str, int]
+    not_finished: int
+    tasks: int
+    tasks_read: int
+    notes: int
+
+
+def pull_into(
+    output: Path,
+    server: CvatServer,
+    record: PushRecord | None,
+    task_ids: Sequence[int],
+    rule: Finished,
+    progress: Callable[[int], object],
+) -> Pulled:
+    """Bring the folder up to date with the tasks; what has not changed since the last pull is not read again."""
+    (output / _TASKS).mkdir(parents=True, exist_ok=True)
+    (output / "images").mkdir(exist_ok=True)
+    read = 0
+    rows = []
+    for task_id in task_ids:
+        fingerprint = _fingerprint(server.jobs(task_id), rule, record)
+        path = output / _TASKS / f"{task_id}.json"
+        row = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        if row.get("fingerprint") != fingerprint:
+            pulled = pull_task(server, task_id, record, rule)
+            row = {"fingerprint": fingerprint, **_task_row(pulled)}
+            write_text(path, json.dumps(row, ensure_ascii=False, allow_nan=False))
+            read += 1
+        for frame in row["frames"]:
+            if frame["finished"]:
+                _ensure_image(output / "images" / frame["file_name"], frame, server, record)
+            progress(1)
+        rows.append(row)
+    write_corrections(output, rows)
+    return _summary(rows, read)
+
+
+def _summary(rows: Sequence[Row], read: int) -> Pulled:
+    frames = [frame for row in rows for frame in row["frames"]]
+    return Pulled(
+        images=sum(frame["finished"] for frame in frames),
+        fates=_fates(frames),
+        not_finished=sum(not frame["finished"] for frame in frames),
+        tasks=len(rows),
+        tasks_read=read,
+        notes=sum(len(row["notes"]) for row in rows),
+    )
+
+
+def pull_file_into(output: Path, export_path: Path, proposals: Path | None, finished: bool) -> Pulled:
+    """The same from a file that a person downloaded from CVAT. proposals: the dataset folder that was corrected.
+
+    Images come from the file itself or from the proposals' folder. Raises CvatExportError before anything is written.
+    """
+    export = read_export(export_path)
+    local = None
+    if proposals is not None:
+        local, _ = read_local(proposals, with_joint_scores(read_coco(proposals), proposals))
+    skeletons = {local.category: local.skeleton} if local else {}
+    task = pull_export(export, unpushed_proposals(local) if local else {}, skeletons, finished)
+    (output / "images").mkdir(parents=True, exist_ok=True)
+    row = _task_row(task)
+    names = [frame["file_name"] for frame in row["frames"] if frame["finished"]]
+    missing = _copy_images(output, names, export_path, proposals)
+    row["frames"] = [frame for frame in row["frames"] if frame["file_name"] not in missing]
+    row["notes"] += [f"{name}: its image is not in the file; say --proposals OUT" for name in sorted(missing)]
+    write_corrections(output, [row])
+    return _summary([row], read=1)
+
+
+def write_corrections(output: Path, rows: Sequence[Row]) -> None:
+    """Write the dataset, changes.jsonl, errors.jsonl, the page and the zip from the rows of all tasks."""
+    frames = [frame for row in rows for frame in row["frames"]]
+    dataset = _dataset(rows, [frame for frame in frames if frame["finished"]])
+    (output / ANNOTATION_FILE).parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(output / ANNOTATION_FILE, encode_coco(dataset))
+    _write_lines(output / CHANGES_FILE, _changes(frames))
+    notes = [{"file": str(output), "error": note} for row in rows for note in row["notes"]]
+    if notes:
+        _write_lines(output / ERRORS_FILE, notes)
+    else:
+        (output / ERRORS_FILE).unlink(missing_ok=True)
+    write_correction_report(output, dataset, frames, _fates(frames))
+    write_archive(output, [image.file_name for image in dataset.images], output.with_name(f"{output.name}.zip"))
+
+
+def _fingerprint(jobs: Iterable[RemoteJob], rule: Finished, record: PushRecord | None) -> Any:
+    """By which a task is known not to have changed: its jobs, and what was pushed to it."""
+    pushed = sorted(key for task in record.tasks.values() for key in task.proposals) if record else []
+    digest = hashlib.sha256("".join(pushed).encode()).hexdigest()
+    return [rule.value, digest, *([job.id, job.stage, job.state, job.assignee, job.updated] for job in jobs)]
+
+
+def _task_row(task: PulledTask) -> Row:
+    return {
+        "task": task.id,
+        "name": task.name,
+        "skeletons": {name: describe_skeleton(skeleton) for name, skeleton in task.skeletons.items()},
+        "notes": list(task.notes),
+        "frames": [_frame_row(frame) for frame in task.frames],
+    }
+
+
+def _frame_row(frame: PulledFrame) -> Row:
+    return {
+        "file_name": frame.name,
+        "width": frame.width,
+        "height": frame.height,
+        "task": frame.task_id,
+        "frame": frame.number,
+        "job": frame.job_id,
+        "assignee": frame.assignee,
+        "finished": frame.finished,
+        "instances": [_instance_row(instance) for instance in frame.instances],
+    }
+
+
+def _instance_row(pulled: PulledInstance) -> Row:
+    one = pulled.corrected or (pulled.proposal.instance if pulled.proposal else None)
+    assert one is not None
+    return {
+        "category": one.category,
+        "fate": str(pulled.change.fate),
+        "proposal": pulled.proposal.key if pulled.proposal else None,
+        "shape": pulled.shape_id,
+        "source": pulled.source,
+        "joints": [asdict(joint) for joint in pulled.change.joints],
+        "proposed": _labels(pulled.proposal.instance if pulled.proposal else None),
+        "corrected": _labels(pulled.corrected),
+    }
+
+
+def _labels(instance: Instance | None) -> Row | None:
+    if instance is None:
+        return None
+    attributes = instance.extra.get("attributes")
+    return {
+        "bbox_xyxy": _rounded(instance.bbox_xyxy),
+        "keypoints": _rounded(instance.xy),
+        "visibility": instance.visibility.tolist(),
+        "score": instance.score,
+        **({"attributes": attributes} if attributes else {}),
+    }
+
+
+def read_labels(row: Mapping[str, Any], category: str) -> Instance:
+    """An instance from `proposed` or `corrected` of a line of changes.jsonl."""
+    return Instance(
+        category,
+        np.array(row["bbox_xyxy"], np.float32),
+        np.array(row["keypoints"], np.float32),
+        np.array(row["visibility"], np.uint8),
+        row["score"],
+    )
+
+
+def _dataset(rows: Sequence[Row], frames: Sequence[Row]) -> Dataset:
+    skeletons = {name: parse_skeleton(text, name) for row in rows for name, text in row["skeletons"].items()}
+    images = tuple(
+        LabelledImage(
+            frame["file_name"],
+            frame["width"],
+            frame["height"],
+            tuple(
+                read_labels(instance["corrected"], instance["category"])
+                for instance in frame["instances"]
+                if instance["corrected"] is not None
+            ),
+        )
+        for frame in frames
+    )
+    return Dataset(tuple(Category(name, skeleton) for name, skeleton in skeletons.items()), images)
+
+
+def _changes(frames: Iterable[Row]) -> Iterator[Row]:
+    """A line an instance, and one for each finished frame in which nobody is."""
+    for frame in frames:
+        where = {key: value for key, value in frame.items() if key != "instances"}
+        for instance in frame["instances"]:
+            yield {**where, **instance}
+        if frame["finished"] and _is_empty(frame):
+            yield {**where, "fate": CONFIRMED_EMPTY}
+
+
+def _is_empty(frame: Row) -> bool:
+    return all(instance["corrected"] is None for instance in frame["instances"])
+
+
+def _fates(frames: Sequence[Row]) -> dict[str, int]:
+    counts = Counter(instance["fate"] for frame in frames for instance in frame["instances"])
+    counts[CONFIRMED_EMPTY] = sum(frame["finished"] and _is_empty(frame) for frame in frames)
+    return {fate: count for fate, count in sorted(counts.items()) if count}
+
+
+def _ensure_image(path: Path, frame: Row, server: CvatServer, record: PushRecord | None) -> None:
+    """The frame's file: from where it was pushed if it is still there unchanged, else from the server."""
+    if path.exists():
+        return
+    pushed = record.images.get(frame["file_name"]) if record else None
+    if pushed and pushed[0].id == frame["task"]:
+        source = Path(pushed[1].path)
+        content = source.read_bytes() if source.is_file() else b""
+        if hashlib.sha256(content).hexdigest() == pushed[1].sha256:
+            write_bytes(path, content)
+            return
+    write_bytes(path, server.frame_bytes(frame["task"], frame["frame"]))
+
+
+def _copy_images(output: Path, names: Sequence[str], export_path: Path, proposals: Path | None) -> set[str]:
+    """Put images into the folder, from the proposals' folder or the file; gives the names of those found nowhere."""
+    local = {path.stem: path for path in (proposals / "images").iterdir()} if proposals else {}
+    missing = set(names)
+    for name in names:
+        if source := local.get(PurePosixPath(name).stem):  # CVAT may have renamed its suffix
+            write_bytes(output / "images" / name, source.read_bytes())
+            missing.discard(name)
+    if missing and zipfile.is_zipfile(export_path):
+        with open_zip(export_path) as archive:
+            members = {PurePosixPath(member).name: member for member in archive.names}
+            for name in missing & members.keys():
+                write_bytes(output / "images" / name, archive.read(members[name]))
+            missing -= members.keys()
+    return missing
+
+
+def _write_lines(path: Path, rows: Iterable[Row]) -> None:
+    with atomic_writer(path) as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+
+def _rounded(values: Any) -> Any:
+    return np.asarray(values, np.float64).round(2).tolist()
