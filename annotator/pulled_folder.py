@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,11 +71,12 @@ def pull_into(
             row = {"fingerprint": fingerprint, **_task_row(pulled)}
             write_text(path, json.dumps(row, ensure_ascii=False, allow_nan=False))
             read += 1
-        for frame in row["frames"]:
-            if frame["finished"]:
-                _ensure_image(output / "images" / frame["file_name"], frame, server, record)
-            progress(1)
         rows.append(row)
+    for frame, file_name in zip(*_file_names(rows), strict=True):
+        if frame["finished"]:
+            _ensure_image(output / "images" / file_name, frame, server, record)
+        frame["file_name"] = file_name
+        progress(1)
     write_corrections(output, rows)
     return _summary(rows, read)
 
@@ -228,6 +230,18 @@ def _changes(frames: Iterable[Row]) -> Iterator[Row]:
 
 def _is_empty(frame: Row) -> bool:
     return all(instance["corrected"] is None for instance in frame["instances"])
+
+
+def _file_names(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """The frames of all tasks, and a name for each that lies in one folder and that no other has."""
+    frames = [frame for row in rows for frame in row["frames"]]
+    plain = [re.sub(r"[/\\]+", "_", frame["file_name"]).lstrip("._") for frame in frames]
+    count = Counter(PurePosixPath(name).stem for name in plain)
+    names = [
+        name if count[PurePosixPath(name).stem] == 1 else f"task{frame['task']}-{frame['frame']}-{name}"
+        for frame, name in zip(frames, plain, strict=True)
+    ]
+    return frames, names
 
 
 def _fates(frames: Sequence[Row]) -> dict[str, int]:

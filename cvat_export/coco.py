@@ -24,6 +24,7 @@ from cvat_export.skeleton import Skeleton, canonical_name, embedded_skeletons, g
 
 ANNOTATION_FILE = "annotations/person_keypoints_default.json"  # where CVAT looks for it
 
+_FAR_PX = 1e9
 _IMAGE_KEYS = {"file_name", "width", "height"}
 _CATEGORY_KEYS = {"name", "keypoints", "skeleton"}
 _ANNOTATION_KEYS = {"image_id", "category_id", "bbox", "keypoints", "num_keypoints", "iscrowd", "score"}
@@ -34,13 +35,20 @@ def read_coco(path: Path) -> Dataset:
     where, text = _annotation_text(path)
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CvatExportError(f"{where}: is not JSON: {error}") from error
     return parse_coco(content, where)
 
 
 def parse_coco(content: Any, where: str) -> Dataset:
-    """A dataset from decoded JSON; `where` names the file in errors."""
+    """A dataset from decoded JSON; `where` names the file in errors. Raises CvatExportError."""
+    try:
+        return _parse(content, where)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CvatExportError(f"{where}: holds a value of another type than COCO's: {error}") from error
+
+
+def _parse(content: Any, where: str) -> Dataset:
     if not isinstance(content, Mapping):
         raise CvatExportError(
             f"{where}: got a {type(content).__name__}, expected an object with images and annotations"
@@ -188,8 +196,8 @@ def _numbers(values: Any, size: int, where: str) -> npt.NDArray[np.float64]:
         raise CvatExportError(f"{where}: expected {size} numbers: {error}") from error
     if array.shape != (size,):
         raise CvatExportError(f"{where}: got {array.size} numbers, expected {size}")
-    if not np.isfinite(array).all():
-        raise CvatExportError(f"{where}: holds NaN or infinity")
+    if not (np.abs(array) < _FAR_PX).all():
+        raise CvatExportError(f"{where}: holds NaN, infinity or a coordinate beyond {_FAR_PX:g}")
     return array
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from cvat_export import cvat_images_xml, datumaro_json
 from cvat_export.coco import parse_coco
 from cvat_export.dataset import Dataset
@@ -88,14 +86,9 @@ def _parse_json(file: LabelFile) -> _Part | str:
 
 
 def _parse_coco(content: Mapping[str, Any], where: str) -> tuple[Dataset, tuple[str, ...]]:
-    try:
-        with np.errstate(over="ignore"):  # what is too large for float32 is infinite then, and found below
-            dataset = parse_coco(content, where)
-    except (TypeError, ValueError, OverflowError) as error:  # a value of a type that no COCO file has
-        raise CvatExportError(f"{where}: is not as COCO files are: {error}; download the export again") from error
+    dataset = parse_coco(content, where)
     check_file_names(dataset, where)
     _check_skeletons(dataset, where)
-    _check_finite(dataset, where)
     names = {row["id"]: row["name"] for row in content["categories"]}
     left_out: LeftOut = Counter()
     for row in content["annotations"]:
@@ -114,16 +107,6 @@ def _check_skeletons(dataset: Dataset, where: str) -> None:
             f"{where}: got no label with joints (labels: {names}), expected a skeleton; "
             f"export a task with skeletons, for COCO as {COCO_KEYPOINTS}"
         )
-
-
-def _check_finite(dataset: Dataset, where: str) -> None:
-    for image in dataset.images:
-        for position, instance in enumerate(image.instances):
-            if not (np.isfinite(instance.xy).all() and np.isfinite(instance.bbox_xyxy).all()):
-                raise CvatExportError(
-                    f"{where}: image {image.file_name!r}, instance {position}: got a coordinate that is infinite, "
-                    "expected pixels; correct it in CVAT and export again"
-                )
 
 
 def _shared_names(dataset: Dataset) -> tuple[str, ...]:

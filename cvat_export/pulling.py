@@ -83,12 +83,13 @@ def pull_task(server: CvatServer, task_id: int, record: PushRecord | None, rule:
     """
     task = server.task(task_id)
     pushed = next((known for known in record.tasks.values() if known.id == task_id), None) if record else None
-    labels = [label for label in server.labels(task_id=task_id) if label["type"] == "skeleton"]
+    all_labels = server.labels(task_id=task_id)
+    labels = [label for label in all_labels if label["type"] == "skeleton"]
     if not labels:
         raise CvatExportError(f"task {task_id} ({task.name}): has no skeleton label, expected one: no poses to pull")
     reader = _Reader(labels, record)
     jobs, frames, content = server.jobs(task_id), server.frames(task_id), server.annotations(task_id)
-    notes = [f"task {task_id} ({task.name}): {note}" for note in reader.notes(content, frames)]
+    notes = [f"task {task_id} ({task.name}): {note}" for note in _notes(content, frames, all_labels)]
     by_frame: dict[int, list[Shape]] = {}
     for shape in content["shapes"]:
         if shape["type"] == "skeleton" and shape["label_id"] in reader.names:
@@ -97,10 +98,11 @@ def pull_task(server: CvatServer, task_id: int, record: PushRecord | None, rule:
     for frame in frames:
         if frame.deleted:
             continue
-        job = next((job for job in jobs if job.start_frame <= frame.number <= job.stop_frame), None)
-        if rule is not Finished.ALL and (job is None or not is_finished(job, rule)):
+        mine = [job for job in jobs if job.start_frame <= frame.number <= job.stop_frame]  # several where they overlap
+        finished = bool(mine) and all(is_finished(job, rule) for job in mine)
+        if rule is not Finished.ALL and not finished:
             continue
-        finished = job is not None and is_finished(job, rule)
+        job = mine[0] if mine else None
         proposals = _current(pushed, frame.name)
         instances = reader.instances(by_frame.get(frame.number, ()), proposals, frame, finished)
         pulled.append(
@@ -171,21 +173,6 @@ class _Reader:
             skeleton = self.skeletons[corrected.category]
             yield _judged(None, corrected, skeleton, (frame.width, frame.height), finished, shape)
 
-    def notes(self, content: Mapping[str, Any], frames: Sequence[RemoteFrame]) -> Iterator[str]:
-        """What is there and is not taken."""
-        others = Counter(
-            f"{shape['type']} of label {self.names.get(shape['label_id'], shape['label_id'])}"
-            for shape in content["shapes"]
-            if shape["type"] != "skeleton" or shape["label_id"] not in self.names
-        )
-        others.update(f"track of label {self.names.get(t['label_id'], t['label_id'])}" for t in content["tracks"])
-        others.update(f"tag of label {self.names.get(t['label_id'], t['label_id'])}" for t in content["tags"])
-        for kind, count in sorted(others.items()):
-            yield f"{count} × {kind}: not taken, only skeletons are"
-        deleted = [frame.name for frame in frames if frame.deleted]
-        if deleted:
-            yield f"{len(deleted)} deleted frames: left out ({', '.join(deleted[:5])}{', …' if deleted[5:] else ''})"
-
     def _decode(self, shape: Shape) -> Instance:
         return decode_shape(shape, self.names[shape["label_id"]], self._joint_ids[shape["label_id"]])
 
@@ -209,6 +196,21 @@ class _Reader:
             )
             pairs |= {lost[first].key: others[second] for first, second in matched}
         return pairs
+
+
+def _notes(
+    content: Mapping[str, Any], frames: Sequence[RemoteFrame], labels: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """What is there and is not taken."""
+    names = {label["id"]: label["name"] for label in labels}
+    kinds = [(shape["type"], shape) for shape in content["shapes"] if shape["type"] != "skeleton"]
+    kinds += [(kind, row) for kind in ("track", "tag") for row in content[f"{kind}s"]]
+    others = Counter(f"{kind} of label {names.get(row['label_id'], row['label_id'])}" for kind, row in kinds)
+    for kind, count in sorted(others.items()):
+        yield f"{count} × {kind}: not taken, only skeletons are"
+    deleted = [frame.name for frame in frames if frame.deleted]
+    if deleted:
+        yield f"{len(deleted)} deleted frames: left out ({', '.join(deleted[:5])}{', …' if deleted[5:] else ''})"
 
 
 def _judged(

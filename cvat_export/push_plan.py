@@ -17,7 +17,7 @@ from cvat_export.coco import format_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.errors import CvatExportError
 from cvat_export.labels import Instance
-from cvat_export.push_record import PushedImage, PushedProposal, PushRecord, proposal_key
+from cvat_export.push_record import PushedImage, PushedProposal, PushRecord, are_twins, proposal_key
 from cvat_export.skeleton import Skeleton
 
 
@@ -115,13 +115,12 @@ def make_plan(
         if name in known and known[name][1].sha256 != image.pushed.sha256
     ]
     fresh = [image for image in local.images if image.name not in known and image.name not in remote_images]
-    new_tasks = dict(_named_tasks(fresh, project, len(record.tasks), task_size))
-    there = {name for _, name in remote_tasks}
+    new_tasks = dict(_named_tasks(fresh, project, record, task_size))
     problems += [
         f"task {name!r}: is on the server but was not made from here: another push of these images is running or was "
         "given up; let it finish, or delete that task in CVAT"
         for name in new_tasks
-        if name in there
+        if any(are_twins(name, there) for _, there in remote_tasks)
     ]
     ids = {task_id for task_id, _ in remote_tasks}
     gone = tuple(task.name for task in record.tasks.values() if task.filled and task.id not in ids)
@@ -161,13 +160,13 @@ def task_images(images: Iterable[LocalImage]) -> list[dict[str, Any]]:
 
 
 def _named_tasks(
-    images: Sequence[LocalImage], project: str, made: int, task_size: int
+    images: Sequence[LocalImage], project: str, record: PushRecord, task_size: int
 ) -> Iterator[tuple[str, tuple[LocalImage, ...]]]:
-    """Tasks named by their content, so that the same push from elsewhere is recognised."""
-    for number, start in enumerate(range(0, len(images), task_size), start=made + 1):
+    """Tasks named by their content and their maker, see `are_twins`."""
+    for number, start in enumerate(range(0, len(images), task_size), start=len(record.tasks) + 1):
         group = tuple(images[start : start + task_size])
         content = json.dumps([[image.name, image.pushed.sha256] for image in group])
-        yield f"{project} {number:03} {hashlib.sha256(content.encode()).hexdigest()[:8]}", group
+        yield f"{project} {number:03} {hashlib.sha256(content.encode()).hexdigest()[:8]}-{record.owner}", group
 
 
 def _keyed(image: PushedImage, instances: Iterable[Instance]) -> dict[str, Instance]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,6 +78,7 @@ class PushRecord:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.owner = secrets.token_hex(2)  # ends the names of our tasks: of two that push the same, each knows its own
         self.project_id: int | None = None
         self.category: str | None = None
         self.skeleton: Skeleton | None = None
@@ -116,13 +118,15 @@ class PushRecord:
     def _apply(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
         if kind == "project":
-            self.project_id, self.category = event["id"], event["category"]
+            self.project_id, self.category, self.owner = event["id"], event["category"], event["owner"]
             self.skeleton = parse_skeleton(event["skeleton"], RECORD_FILE)
         elif kind == "task planned":
             images = tuple(PushedImage(**row) for row in event["images"])
             self.tasks[event["name"]] = PushedTask(event["name"], images)
         elif kind == "task made":
             self.tasks[event["name"]].id = event["id"]
+        elif kind == "task dropped":
+            del self.tasks[event["name"]]
         elif kind == "task filled":
             self.tasks[event["name"]].filled = True
         elif kind == "sending":
@@ -148,9 +152,16 @@ def recorded_projects(state: Path, host: str) -> list[Path]:
     return sorted(path.parent for path in (state / _slug(host.partition("://")[2] or host)).glob(f"*/{RECORD_FILE}"))
 
 
-def project_event(project_id: int, category: str, skeleton: Skeleton) -> dict[str, Any]:
+def project_event(project_id: int, owner: str, category: str, skeleton: Skeleton) -> dict[str, Any]:
     """The event that begins a record."""
-    return {"event": "project", "id": project_id, "category": category, "skeleton": describe_skeleton(skeleton)}
+    description = describe_skeleton(skeleton)
+    return {"event": "project", "id": project_id, "owner": owner, "category": category, "skeleton": description}
+
+
+def are_twins(first: str, second: str) -> bool:
+    """Whether two tasks were made for the same images, as their names say, by different records."""
+    content = [name.rpartition(" ")[2].rpartition("-")[0] for name in (first, second)]
+    return first != second and content[0] == content[1] != ""
 
 
 def sent_event(task: str, category: str, sent: Sequence[PushedProposal]) -> dict[str, Any]:

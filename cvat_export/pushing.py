@@ -18,7 +18,14 @@ from cvat_export.cvat_labels import (
 from cvat_export.errors import CvatExportError
 from cvat_export.labels import Instance
 from cvat_export.push_plan import LocalDataset, LocalImage, PushPlan, make_plan, task_images
-from cvat_export.push_record import PushedProposal, PushedTask, PushRecord, project_event, sent_event
+from cvat_export.push_record import (
+    PushedProposal,
+    PushedTask,
+    PushRecord,
+    are_twins,
+    project_event,
+    sent_event,
+)
 from cvat_export.server import CvatServer, RemoteFrame, RemoteProject, RemoteTask, attempt
 from cvat_export.shapes import Shape, decode_shape, encode_shape, match_equal
 from cvat_export.suspects import find_suspects
@@ -65,7 +72,7 @@ class Pushed:
 
 def preflight(server: CvatServer, local: LocalDataset, record: PushRecord, options: PushOptions) -> Preflight:
     """Look at everything and change nothing. Raises CvatExportError where the server cannot be asked at all."""
-    version, user = server.version(), server.user_name()
+    version, user = server.version(), server.user()
     problems = [
         f"user {name!r}: the server has none of that name; see its members" for name in _unknown(server, options)
     ]
@@ -86,8 +93,8 @@ def preflight(server: CvatServer, local: LocalDataset, record: PushRecord, optio
             )
         tasks = server.tasks(project.id)
         ours = {task.id for task in record.tasks.values()}
-        foreign = {f.name for task in tasks if task.id not in ours and task.size for f in server.frames(task.id)}
-        foreign -= {image.name for task in record.tasks.values() if task.id is None for image in task.images}
+        others = [task for task in tasks if task.id not in ours and task.name not in record.tasks]
+        foreign = {frame.name for task in others if task.size for frame in server.frames(task.id)}
     elif record.project_id is not None:
         problems.append(
             f"project {options.project!r}: was pushed before and is not on the server any more; if it was deleted on "
@@ -102,7 +109,9 @@ def preflight(server: CvatServer, local: LocalDataset, record: PushRecord, optio
         foreign,
         options.replace_untouched,
     )
-    return Preflight(project, plan, (*problems, *plan.problems), tuple(notes), user, version)
+    if plan.new_tasks and not user.may_create:
+        problems.append(f"user {user.name!r}: is a worker, who may not make tasks; ask for the group 'user'")
+    return Preflight(project, plan, (*problems, *plan.problems), tuple(notes), user.name, version)
 
 
 def push(
@@ -117,7 +126,7 @@ def push(
     pushed = Pushed()
     project = found.project or attempt(lambda: _make_project(server, local, options), server.sleep)
     if record.project_id is None:
-        record.add(project_event(project.id, local.category, local.skeleton))
+        record.add(project_event(project.id, record.owner, local.category, local.skeleton))
     if project.guide_id is None:
         attempt(lambda: _ensure_guide(server, project.id, local, options), server.sleep)
     for name, images in found.plan.new_tasks.items():
@@ -168,7 +177,7 @@ class _Push:
                 remote = None
         if remote is None:
             remote = self.server.create_task(task.name, self.project.id, self.options.segment_size)
-            self._refuse_twin(remote)
+            self._withdraw_from_twin(remote)
             self.record.add({"event": "task made", "name": task.name, "id": remote.id})
             self.server.upload(remote.id, [self._readable(task, Path(image.path)) for image in task.images])
         elif task.id != remote.id:
@@ -329,16 +338,16 @@ class _Push:
         named = [remote for remote in tasks if remote.id == task.id] or [r for r in tasks if r.name == task.name]
         return next(iter(named), None)
 
-    def _refuse_twin(self, remote: RemoteTask) -> None:
-        """Of two pushes that make the same task at the same time the later one withdraws."""
-        older = [
-            task for task in self.server.tasks(self.project.id) if task.name == remote.name and task.id < remote.id
-        ]
+    def _withdraw_from_twin(self, remote: RemoteTask) -> None:
+        """Of two pushes that make a task of the same images at the same time the later one withdraws."""
+        tasks = self.server.tasks(self.project.id)
+        older = [task for task in tasks if task.id < remote.id and are_twins(task.name, remote.name)]
         if older:
             self.server.delete_task(remote.id)
+            self.record.add({"event": "task dropped", "name": remote.name})
             raise CvatExportError(
-                f"task {remote.name!r}: somebody else is pushing the same images right now (task {older[0].id}); "
-                "let that push finish"
+                f"task {remote.name!r}: somebody else pushes the same images (task {older[0].id}); left to them: push "
+                "again for the rest when they are done"
             )
 
     def _assign(self, task: PushedTask, task_id: int) -> None:
@@ -403,8 +412,14 @@ def _suspect_attribute(labels: Sequence[Mapping[str, Any]], category: str) -> in
 def _make_project(server: CvatServer, local: LocalDataset, options: PushOptions) -> RemoteProject:
     """The project, made once: after a lost answer it is found by its name."""
     found = server.find_projects(options.project)
+    if found:
+        return found[0]
     label = label_specification(local.category, local.skeleton, suspects=options.flag_suspects)
-    return found[0] if found else server.create_project(options.project, label)
+    made = server.create_project(options.project, label)
+    oldest = server.find_projects(options.project)[0]
+    if oldest.id != made.id:  # another push made it at the same time
+        server.delete_project(made.id)
+    return oldest
 
 
 def _ensure_guide(server: CvatServer, project_id: int, local: LocalDataset, options: PushOptions) -> None:

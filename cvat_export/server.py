@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -48,6 +48,19 @@ class Login:
 
     def __repr__(self) -> str:
         return f"Login(host={self.host!r})"
+
+
+@dataclass(frozen=True)
+class RemoteUser:
+    """A user. groups: CVAT's own admin, user, worker; empty where the server does not say."""
+
+    name: str
+    groups: tuple[str, ...]
+
+    @property
+    def may_create(self) -> bool:
+        """Whether projects and tasks may be made: workers may not."""
+        return not self.groups or bool({"admin", "user"} & set(self.groups))
 
 
 @dataclass(frozen=True)
@@ -146,9 +159,10 @@ class CvatServer:
         """The server's version. The first call to make: it does not insist, as an address may be wrong."""
         return str(attempt(lambda: self._decoded(self._request("GET", "server/about")), self.sleep, 2)["version"])
 
-    def user_name(self) -> str:
+    def user(self) -> RemoteUser:
         """As whom the server knows us. Raises CvatExportError for wrong credentials."""
-        return str(self._get("users/self")["username"])
+        row = self._get("users/self")
+        return RemoteUser(row["username"], tuple(row.get("groups") or ()))
 
     def find_user(self, name: str) -> int | None:
         """The id of the user with exactly that name."""
@@ -162,6 +176,10 @@ class CvatServer:
     def create_project(self, name: str, label: Mapping[str, Any]) -> RemoteProject:
         """A new project with one label, as `cvat_labels.label_specification` describes it."""
         return _project(self._write("POST", "projects", {"name": name, "labels": [label]}))
+
+    def delete_project(self, project_id: int) -> None:
+        """Delete a project with all that is in it."""
+        self._write("DELETE", f"projects/{project_id}")
 
     def labels(self, *, project_id: int | None = None, task_id: int | None = None) -> list[dict[str, Any]]:
         """The labels of a project or task, as the server describes them."""
@@ -222,7 +240,10 @@ class CvatServer:
         """The frames of a task, by number; none as long as its data are not there."""
         meta = self._get(f"tasks/{task_id}/data/meta")
         deleted = set(meta.get("deleted_frames") or ())
-        rows = meta.get("frames") or ()
+        rows: Sequence[Mapping[str, Any]] = meta.get("frames") or ()
+        if len(rows) == 1 and (meta.get("size") or 1) > 1:  # a video: one row for all of its frames
+            stem = PurePosixPath(rows[0]["name"]).stem
+            rows = [{**rows[0], "name": f"{stem}_{number:06}.png"} for number in range(meta["size"])]
         return [
             RemoteFrame(number, row["name"], row["width"], row["height"], number in deleted)
             for number, row in enumerate(rows)
@@ -231,7 +252,7 @@ class CvatServer:
     def frame_bytes(self, task_id: int, number: int) -> bytes:
         """A frame's file as it was uploaded."""
         query = {"type": "frame", "number": number, "quality": "original"}
-        return self._read(f"tasks/{task_id}/data", query)
+        return self._read(f"tasks/{task_id}/data/", query)
 
     def jobs(self, task_id: int) -> list[RemoteJob]:
         """The annotation jobs of a task, by their frames."""

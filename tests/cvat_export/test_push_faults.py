@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -112,14 +113,60 @@ def test_a_push_killed_at_any_request_goes_on(server, tmp_path, acts):
         command = [Path(sys.executable).with_name("annotator"), "push", out, "--project", PROJECT, "--task-size", "2"]
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
 
-        def kill(process=process):
-            os.kill(process.pid, signal.SIGKILL)
-            return Fault.RESET_AFTER if acts else Fault.RESET_BEFORE
-
-        server.fault = Once(number, kill)
+        server.fault = Once(number, killer(process, acts))
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
         server.fault = None
         code, _, stderr = push(out, "--task-size", 2)
         assert code == 0, f"request {number}: {stderr}"
         check(server, tmp_path, f"request {number}: {stderr}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("acts", [False, True], ids=["before the server acts", "after it"])
+def test_a_pull_killed_at_any_request_goes_on(server, tmp_path, acts):
+    push(write_out(tmp_path / "out", PEOPLE), "--task-size", 2)
+    finish_all(server)
+    shutil.rmtree(tmp_path / "out")  # so that the images, too, come from the server
+    server.requests.clear()
+    pull(tmp_path / "corrected")
+    wanted = (tmp_path / "corrected" / "changes.jsonl").read_bytes()
+    for number in range(len(server.requests)):
+        shutil.rmtree(tmp_path / "corrected")
+        command = [Path(sys.executable).with_name("annotator"), "pull", "--project", PROJECT, "-o", "corrected"]
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+        server.fault = Once(number, killer(process, acts))
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+        server.fault = None
+        assert pull(tmp_path / "corrected")[0] == 0
+        assert (tmp_path / "corrected" / "changes.jsonl").read_bytes() == wanted
+        assert len(list((tmp_path / "corrected" / "images").iterdir())) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.4])
+def test_two_pushes_at_once_from_two_folders_do_not_double(server, tmp_path, delay):
+    out = write_out(tmp_path / "out", PEOPLE)
+    command = [Path(sys.executable).with_name("annotator"), "push", out, "--project", PROJECT, "--task-size", "2"]
+    processes = []
+    for state in ("state-a", "state-b"):
+        processes.append(subprocess.Popen([*command, "--state", tmp_path / state], stderr=subprocess.PIPE))
+        time.sleep(delay)
+    for process in processes:
+        process.communicate(timeout=60)
+    for state in ("state-a", "state-b"):
+        push(out, "--task-size", 2, "--state", tmp_path / state)
+    assert names_on_server(server) == [f"frame_{i:03}.jpg" for i in range(3)]
+    assert len(shapes_on_server(server)) == 3
+    assert len(server.state.projects) == 1
+
+
+def killer(process, acts):
+    """A fault that kills the client, before or after the server acts."""
+
+    def kill():
+        os.kill(process.pid, signal.SIGKILL)
+        return Fault.RESET_AFTER if acts else Fault.RESET_BEFORE
+
+    return kill

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import cvat_sdk
 import numpy as np
 import pytest
 
 from annotator.commands import pull as pull_command
+from annotator.commands import push as push_command
 from annotator.commands import status as status_command
 from cvat_export.atomic import write_bytes
 from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
@@ -361,3 +363,38 @@ def test_an_image_that_changed_is_not_pushed_under_its_old_name(server, tmp_path
     image.write_bytes(image.read_bytes() + b"more")
     code, _, stderr = push(out)
     assert code == 1 and "other content" in stderr
+
+
+def test_a_worker_is_told_before_anything_is_sent(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("CVAT_ACCESS_TOKEN", server.state.new_token(server.state.add_user("temp")))
+    code, _, stderr = push(write_out(tmp_path / "out", [[]]))
+    assert code == 1 and "worker" in stderr
+    assert not writes(server)
+
+
+def test_tasks_whose_frames_share_names_do_not_mix(server, tmp_path):
+    push(write_out(tmp_path / "a", [[person(40, 30)]]), "--state", tmp_path / "state-a")
+    out = write_out(tmp_path / "b", [[person(90, 30)], [person(60, 30)]])
+    (out / "images" / "frame_000.jpg").write_bytes((out / "images" / "frame_001.jpg").read_bytes())
+    run(push_command, out, "--project", "other", "--state", tmp_path / "state-b")
+    finish_all(server)
+    first, second = sorted(server.state.tasks)
+    code, _, stderr = run(pull_command, "--task", first, "--task", second, "-o", tmp_path / "both")
+    assert code == 0, stderr
+    images = {image.file_name: image.instances[0].xy[0, 0] for image in read_coco(tmp_path / "both").images}
+    assert set(images) == {f"task{first}-0-frame_000.jpg", f"task{second}-0-frame_000.jpg", "frame_001.jpg"}
+    for name, source in zip(sorted(images), ("frame_001.jpg", None, None), strict=True):
+        path = tmp_path / "both" / "images" / name
+        assert path.exists() and (source is None or path.read_bytes() == (out / "images" / source).read_bytes())
+    assert images[f"task{second}-0-frame_000.jpg"] == pytest.approx(90, abs=0.01)
+
+
+def test_a_hostile_frame_name_stays_in_the_folder(server, tmp_path):
+    push(write_out(tmp_path / "out", [[person(40, 30)]]))
+    finish_all(server)
+    (task,) = server.state.tasks.values()
+    task.frames = [replace(task.frames[0], name="../../../escaped.jpg")]
+    assert run(pull_command, "--task", task.id, "-o", tmp_path / "deep" / "corrected")[0] == 0
+    inside = tmp_path / "deep" / "corrected"
+    assert [path for path in tmp_path.rglob("*escaped*") if not path.is_relative_to(inside)] == []
+    assert [path.name for path in (inside / "images").iterdir()] == ["escaped.jpg"]
