@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
+from annotator.change_rows import Row, read_labels
 from annotator.report import PICTURES, Tile, contact_sheet, section, table, write_page
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Dataset
 from cvat_export.drawing import DrawingStyle, draw_instances
-from cvat_export.labels import Instance
 from frame_tools.errors import FrameToolsError
 from frame_tools.images import encode_image, read_image, shrink
 
 MOST_PICTURES = 500
 _PICTURE_SIDE_PX = 1200  # both halves together
 _GAP_PX = 8
-
-Row = Mapping[str, Any]
 
 
 def write_correction_report(out: Path, dataset: Dataset, frames: Sequence[Row], fates: Mapping[str, int]) -> None:
@@ -75,22 +72,12 @@ def _tile(out: Path, dataset: Dataset, frame: Row) -> Tile | None:
 def _drawn(pixels: np.ndarray, dataset: Dataset, frame: Row, which: str) -> np.ndarray:
     for category in dataset.categories:
         instances = [
-            _instance(row[which], row["category"])
+            read_labels(row[which], row["category"])
             for row in frame["instances"]
             if row[which] is not None and row["category"] == category.name
         ]
         pixels = draw_instances(pixels, instances, category.skeleton, DrawingStyle())
     return pixels
-
-
-def _instance(row: Row, category: str) -> Instance:
-    return Instance(
-        category,
-        np.array(row["bbox_xyxy"], np.float32),
-        np.array(row["keypoints"], np.float32),
-        np.array(row["visibility"], np.uint8),
-        row["score"],
-    )
 
 
 def _joint_table(frames: Sequence[Row]) -> str:

@@ -7,13 +7,12 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
+from annotator.change_rows import CHANGES_FILE, Row, change_lines, count_fates, read_labels, task_row
 from annotator.correction_report import write_correction_report
 from annotator.predictions import with_joint_scores
 from cvat_export.archive import write_archive
@@ -21,20 +20,15 @@ from cvat_export.atomic import atomic_writer, write_bytes, write_text
 from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.export_reading import read_export
-from cvat_export.labels import Instance
-from cvat_export.pulling import Finished, PulledFrame, PulledInstance, PulledTask, pull_export, pull_task
+from cvat_export.pulling import Finished, pull_export, pull_task
 from cvat_export.push_plan import read_local, unpushed_proposals
 from cvat_export.push_record import PushRecord
 from cvat_export.safe_zip import open_zip
-from cvat_export.server import CvatServer, RemoteJob
-from cvat_export.skeleton import describe_skeleton, parse_skeleton
+from cvat_export.server import CvatServer
+from cvat_export.skeleton import parse_skeleton
 
-CHANGES_FILE = "changes.jsonl"
 ERRORS_FILE = "errors.jsonl"
-CONFIRMED_EMPTY = "confirmed_empty"
 _TASKS = ".tasks"  # what the last pull read of each task
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,12 +57,12 @@ def pull_into(
     read = 0
     rows = []
     for task_id in task_ids:
-        fingerprint = _fingerprint(server.jobs(task_id), rule, record)
+        fingerprint = _fingerprint(server, task_id, rule, record)
         path = output / _TASKS / f"{task_id}.json"
         row = json.loads(path.read_text("utf-8")) if path.exists() else {}
         if row.get("fingerprint") != fingerprint:
             pulled = pull_task(server, task_id, record, rule)
-            row = {"fingerprint": fingerprint, **_task_row(pulled)}
+            row = {"fingerprint": fingerprint, **task_row(pulled)}
             write_text(path, json.dumps(row, ensure_ascii=False, allow_nan=False))
             read += 1
         rows.append(row)
@@ -85,7 +79,7 @@ def _summary(rows: Sequence[Row], read: int) -> Pulled:
     frames = [frame for row in rows for frame in row["frames"]]
     return Pulled(
         images=sum(frame["finished"] for frame in frames),
-        fates=_fates(frames),
+        fates=count_fates(frames),
         not_finished=sum(not frame["finished"] for frame in frames),
         tasks=len(rows),
         tasks_read=read,
@@ -105,7 +99,7 @@ def pull_file_into(output: Path, export_path: Path, proposals: Path | None, fini
     skeletons = {local.category: local.skeleton} if local else {}
     task = pull_export(export, unpushed_proposals(local) if local else {}, skeletons, finished)
     (output / "images").mkdir(parents=True, exist_ok=True)
-    row = _task_row(task)
+    row = task_row(task)
     names = [frame["file_name"] for frame in row["frames"] if frame["finished"]]
     missing = _copy_images(output, names, export_path, proposals)
     row["frames"] = [frame for frame in row["frames"] if frame["file_name"] not in missing]
@@ -120,84 +114,22 @@ def write_corrections(output: Path, rows: Sequence[Row]) -> None:
     dataset = _dataset(rows, [frame for frame in frames if frame["finished"]])
     (output / ANNOTATION_FILE).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(output / ANNOTATION_FILE, encode_coco(dataset))
-    _write_lines(output / CHANGES_FILE, _changes(frames))
+    _write_lines(output / CHANGES_FILE, change_lines(frames))
     notes = [{"file": str(output), "error": note} for row in rows for note in row["notes"]]
     if notes:
         _write_lines(output / ERRORS_FILE, notes)
     else:
         (output / ERRORS_FILE).unlink(missing_ok=True)
-    write_correction_report(output, dataset, frames, _fates(frames))
+    write_correction_report(output, dataset, frames, count_fates(frames))
     write_archive(output, [image.file_name for image in dataset.images], output.with_name(f"{output.name}.zip"))
 
 
-def _fingerprint(jobs: Iterable[RemoteJob], rule: Finished, record: PushRecord | None) -> Any:
-    """By which a task is known not to have changed: its jobs, and what was pushed to it."""
+def _fingerprint(server: CvatServer, task_id: int, rule: Finished, record: PushRecord | None) -> Any:
+    """By which a task is known not to have changed: its jobs, its deleted frames, and what was pushed to it."""
     pushed = sorted(key for task in record.tasks.values() for key in task.proposals) if record else []
     digest = hashlib.sha256("".join(pushed).encode()).hexdigest()
-    return [rule.value, digest, *([job.id, job.stage, job.state, job.assignee, job.updated] for job in jobs)]
-
-
-def _task_row(task: PulledTask) -> Row:
-    return {
-        "task": task.id,
-        "name": task.name,
-        "skeletons": {name: describe_skeleton(skeleton) for name, skeleton in task.skeletons.items()},
-        "notes": list(task.notes),
-        "frames": [_frame_row(frame) for frame in task.frames],
-    }
-
-
-def _frame_row(frame: PulledFrame) -> Row:
-    return {
-        "file_name": frame.name,
-        "width": frame.width,
-        "height": frame.height,
-        "task": frame.task_id,
-        "frame": frame.number,
-        "job": frame.job_id,
-        "assignee": frame.assignee,
-        "finished": frame.finished,
-        "instances": [_instance_row(instance) for instance in frame.instances],
-    }
-
-
-def _instance_row(pulled: PulledInstance) -> Row:
-    one = pulled.corrected or (pulled.proposal.instance if pulled.proposal else None)
-    assert one is not None
-    return {
-        "category": one.category,
-        "fate": str(pulled.change.fate),
-        "proposal": pulled.proposal.key if pulled.proposal else None,
-        "shape": pulled.shape_id,
-        "source": pulled.source,
-        "joints": [asdict(joint) for joint in pulled.change.joints],
-        "proposed": _labels(pulled.proposal.instance if pulled.proposal else None),
-        "corrected": _labels(pulled.corrected),
-    }
-
-
-def _labels(instance: Instance | None) -> Row | None:
-    if instance is None:
-        return None
-    attributes = instance.extra.get("attributes")
-    return {
-        "bbox_xyxy": _rounded(instance.bbox_xyxy),
-        "keypoints": _rounded(instance.xy),
-        "visibility": instance.visibility.tolist(),
-        "score": instance.score,
-        **({"attributes": attributes} if attributes else {}),
-    }
-
-
-def read_labels(row: Mapping[str, Any], category: str) -> Instance:
-    """An instance from `proposed` or `corrected` of a line of changes.jsonl."""
-    return Instance(
-        category,
-        np.array(row["bbox_xyxy"], np.float32),
-        np.array(row["keypoints"], np.float32),
-        np.array(row["visibility"], np.uint8),
-        row["score"],
-    )
+    jobs = [[job.id, job.stage, job.state, job.assignee, job.updated] for job in server.jobs(task_id)]
+    return [rule.value, digest, jobs, [frame.number for frame in server.frames(task_id) if frame.deleted]]
 
 
 def _dataset(rows: Sequence[Row], frames: Sequence[Row]) -> Dataset:
@@ -218,20 +150,6 @@ def _dataset(rows: Sequence[Row], frames: Sequence[Row]) -> Dataset:
     return Dataset(tuple(Category(name, skeleton) for name, skeleton in skeletons.items()), images)
 
 
-def _changes(frames: Iterable[Row]) -> Iterator[Row]:
-    """A line an instance, and one for each finished frame in which nobody is."""
-    for frame in frames:
-        where = {key: value for key, value in frame.items() if key != "instances"}
-        for instance in frame["instances"]:
-            yield {**where, **instance}
-        if frame["finished"] and _is_empty(frame):
-            yield {**where, "fate": CONFIRMED_EMPTY}
-
-
-def _is_empty(frame: Row) -> bool:
-    return all(instance["corrected"] is None for instance in frame["instances"])
-
-
 def _file_names(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """The frames of all tasks, and a name for each that lies in one folder and that no other has."""
     frames = [frame for row in rows for frame in row["frames"]]
@@ -242,12 +160,6 @@ def _file_names(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
         for frame, name in zip(frames, plain, strict=True)
     ]
     return frames, names
-
-
-def _fates(frames: Sequence[Row]) -> dict[str, int]:
-    counts = Counter(instance["fate"] for frame in frames for instance in frame["instances"])
-    counts[CONFIRMED_EMPTY] = sum(frame["finished"] and _is_empty(frame) for frame in frames)
-    return {fate: count for fate, count in sorted(counts.items()) if count}
 
 
 def _ensure_image(path: Path, frame: Row, server: CvatServer, record: PushRecord | None) -> None:
@@ -285,7 +197,3 @@ def _write_lines(path: Path, rows: Iterable[Row]) -> None:
     with atomic_writer(path) as stream:
         for row in rows:
             stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-
-
-def _rounded(values: Any) -> Any:
-    return np.asarray(values, np.float64).round(2).tolist()

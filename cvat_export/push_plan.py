@@ -135,7 +135,7 @@ def make_plan(
             continue
         if current == image.proposals.keys():
             unchanged += 1
-        elif not current or task.sending & image.proposals.keys():
+        elif not current or task.sending.keys() & image.proposals.keys():
             append.setdefault(task.name, []).append(image)
         elif replace_untouched:
             replace.setdefault(task.name, []).append(image)

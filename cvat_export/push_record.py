@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class PushedProposal:
 class PushedTask:
     """A task that was made for these images. id: None as long as the server has not said it.
 
-    sending: keys of proposals that were on their way when the record ends; nobody knows whether they arrived.
+    sending: proposals on their way, by key, of which nobody knows whether they arrived.
     """
 
     name: str
@@ -61,7 +61,12 @@ class PushedTask:
     filled: bool = False
     proposals: dict[str, PushedProposal] = field(default_factory=dict)
     replaced: set[str] = field(default_factory=set)
-    sending: set[str] = field(default_factory=set)
+    sending: dict[str, PushedProposal] = field(default_factory=dict)
+
+    @property
+    def replaced_ids(self) -> set[int]:
+        """The shapes of proposals that newer ones have taken the place of."""
+        return {self.proposals[key].shape_id for key in self.replaced}
 
     @property
     def current(self) -> dict[str, list[PushedProposal]]:
@@ -130,12 +135,13 @@ class PushRecord:
         elif kind == "task filled":
             self.tasks[event["name"]].filled = True
         elif kind == "sending":
-            self.tasks[event["name"]].sending = set(event["keys"])
+            rows = event["proposals"]
+            self.tasks[event["name"]].sending = {row["key"]: _proposal(row, event["category"]) for row in rows}
         elif kind == "sent":
-            task = self.tasks[event["name"]]
-            task.proposals |= {row["key"]: _proposal(row, event["category"]) for row in event["proposals"]}
-            task.replaced -= {row["key"] for row in event["proposals"]}
-            task.sending = set()
+            task, ids = self.tasks[event["name"]], event["ids"]
+            task.proposals |= {key: replace(task.sending[key], shape_id=shape_id) for key, shape_id in ids.items()}
+            task.replaced -= ids.keys()
+            task.sending = {}
         elif kind == "replaced":
             self.tasks[event["name"]].replaced |= set(event["keys"])
         else:
@@ -164,9 +170,9 @@ def are_twins(first: str, second: str) -> bool:
     return first != second and content[0] == content[1] != ""
 
 
-def sent_event(task: str, category: str, sent: Sequence[PushedProposal]) -> dict[str, Any]:
-    """The event that proposals are on the server."""
-    return {"event": "sent", "name": task, "category": category, "proposals": list(map(_row, sent))}
+def sending_event(task: str, category: str, proposals: Sequence[PushedProposal]) -> dict[str, Any]:
+    """The event that proposals are on their way. Their shapes' ids come with the event "sent"."""
+    return {"event": "sending", "name": task, "category": category, "proposals": list(map(_row, proposals))}
 
 
 def proposal_key(image_sha256: str, image: str, instance: Instance) -> str:
@@ -193,7 +199,6 @@ def _row(proposal: PushedProposal) -> dict[str, Any]:
     return {
         "key": proposal.key,
         "image": proposal.image,
-        "shape_id": proposal.shape_id,
         "bbox_xyxy": _numbers(instance.bbox_xyxy),
         "xy": _numbers(instance.xy),
         "visibility": instance.visibility.tolist(),
@@ -209,7 +214,7 @@ def _proposal(row: Mapping[str, Any], category: str) -> PushedProposal:
         visibility=np.array(row["visibility"], np.uint8),
         score=row["score"],
     )
-    return PushedProposal(row["key"], row["image"], row["shape_id"], instance)
+    return PushedProposal(row["key"], row["image"], 0, instance)
 
 
 def _numbers(values: Any) -> Any:

@@ -2,62 +2,33 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cvat_export.cvat_labels import (
-    SUSPECT_ATTRIBUTE,
-    default_guide,
-    edge_notes,
-    joint_ids,
-    label_problems,
-    label_specification,
-)
+from cvat_export.cvat_labels import default_guide, joint_ids, label_specification
 from cvat_export.errors import CvatExportError
 from cvat_export.labels import Instance
-from cvat_export.push_plan import LocalDataset, LocalImage, PushPlan, make_plan, task_images
+from cvat_export.push_plan import LocalDataset, LocalImage, task_images
+from cvat_export.push_preflight import Preflight, PushOptions, suspect_attribute
 from cvat_export.push_record import (
     PushedProposal,
     PushedTask,
     PushRecord,
     are_twins,
     project_event,
-    sent_event,
+    sending_event,
 )
-from cvat_export.server import CvatServer, RemoteFrame, RemoteProject, RemoteTask, attempt
-from cvat_export.shapes import Shape, decode_shape, encode_shape, match_equal
+from cvat_export.server import CvatServer, RemoteFrame, RemoteJob, RemoteProject, RemoteTask, attempt
+from cvat_export.shapes import Shape, decode_shape, encode_shape, match_equal, same_skeleton
 from cvat_export.suspects import find_suspects
 
 SKELETONS_A_REQUEST = 200
 
 Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class PushOptions:
-    """What the user asks for. assignees: user names, jobs go round. guide: markdown, None for the default one."""
-
-    project: str
-    task_size: int = 200
-    segment_size: int = 50
-    assignees: tuple[str, ...] = ()
-    guide: str | None = None
-    flag_suspects: bool = False
-    replace_untouched: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Preflight:
-    """What was found before the first byte is sent. project: None where it has to be made."""
-
-    project: RemoteProject | None
-    plan: PushPlan
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
-    user: str
-    version: str
 
 
 @dataclass
@@ -70,50 +41,6 @@ class Pushed:
     held_back: dict[str, str] = field(default_factory=dict)
 
 
-def preflight(server: CvatServer, local: LocalDataset, record: PushRecord, options: PushOptions) -> Preflight:
-    """Look at everything and change nothing. Raises CvatExportError where the server cannot be asked at all."""
-    version, user = server.version(), server.user()
-    problems = [
-        f"user {name!r}: the server has none of that name; see its members" for name in _unknown(server, options)
-    ]
-    project, found = _find_project(server, record, options.project)
-    problems += found
-    notes: list[str] = []
-    tasks: list[RemoteTask] = []
-    foreign: set[str] = set()
-    if project:
-        labels = server.labels(project_id=project.id)
-        differences = label_problems(local.skeleton, local.category, labels)
-        problems += differences
-        notes += [] if differences else edge_notes(local.skeleton, local.category, labels)
-        if options.flag_suspects and _suspect_attribute(labels, local.category) is None:
-            problems.append(
-                f"project {project.name!r}: label {local.category!r} has no attribute {SUSPECT_ATTRIBUTE!r}; add it in "
-                "CVAT (checkbox, default false), or push without --flag-suspects"
-            )
-        tasks = server.tasks(project.id)
-        ours = {task.id for task in record.tasks.values()}
-        others = [task for task in tasks if task.id not in ours and task.name not in record.tasks]
-        foreign = {frame.name for task in others if task.size for frame in server.frames(task.id)}
-    elif record.project_id is not None:
-        problems.append(
-            f"project {options.project!r}: was pushed before and is not on the server any more; if it was deleted on "
-            f"purpose, remove {record.folder} and push anew"
-        )
-    plan = make_plan(
-        local,
-        record,
-        options.project,
-        options.task_size,
-        [(task.id, task.name) for task in tasks],
-        foreign,
-        options.replace_untouched,
-    )
-    if plan.new_tasks and not user.may_create:
-        problems.append(f"user {user.name!r}: is a worker, who may not make tasks; ask for the group 'user'")
-    return Preflight(project, plan, (*problems, *plan.problems), tuple(notes), user.name, version)
-
-
 def push(
     server: CvatServer,
     local: LocalDataset,
@@ -123,26 +50,42 @@ def push(
     progress: Progress = lambda _: None,
 ) -> Pushed:
     """Carry a preflight's plan out. To be called with the record locked. Raises CvatExportError; run it again then."""
-    pushed = Pushed()
-    project = found.project or attempt(lambda: _make_project(server, local, options), server.sleep)
+    project = found.project or attempt(partial(_make_project, server, local, options), server.sleep)
     if record.project_id is None:
         record.add(project_event(project.id, record.owner, local.category, local.skeleton))
     if project.guide_id is None:
-        attempt(lambda: _ensure_guide(server, project.id, local, options), server.sleep)
+        attempt(partial(_ensure_guide, server, project.id, local, options), server.sleep)
     for name, images in found.plan.new_tasks.items():
         record.add({"event": "task planned", "name": name, "images": task_images(images)})
-    work = _Push(server, local, record, project, options, pushed, progress)
-    for name in (*found.plan.unfinished, *found.plan.new_tasks):
-        attempt(lambda: work.ensure_task(record.tasks[name]), server.sleep)  # noqa: B023 - called at once
-        pushed.tasks += 1
-        pushed.images += len(record.tasks[name].images)
-    fresh = dict(found.plan.new_tasks)
-    fresh |= {name: work.local_images(record.tasks[name]) for name in found.plan.unfinished}
-    for name, images in {**found.plan.append, **fresh}.items():
+    work = _Push(server, local, record, project, options, progress)
+    for task in record.tasks.values():
+        attempt(partial(work.settle, task), server.sleep)
+    unfinished = {name: work.local_images(record.tasks[name]) for name in found.plan.unfinished}
+    for name in (*unfinished, *found.plan.new_tasks):
+        attempt(partial(work.ensure_task, record.tasks[name]), server.sleep)
+    for name, images in {**found.plan.append, **unfinished, **found.plan.new_tasks}.items():
         work.send(record.tasks[name], images)
     for name, images in found.plan.replace.items():
         work.replace(record.tasks[name], images)
-    return pushed
+    return work.pushed
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A task as it is on the server now. frames: by name. shapes: by frame number."""
+
+    frames: Mapping[str, RemoteFrame]
+    shapes: Mapping[int, Sequence[Shape]]
+    jobs: Sequence[RemoteJob]
+
+    def on(self, image: str) -> Sequence[Shape]:
+        """The shapes in an image."""
+        return self.shapes.get(self.frames[image].number, ())
+
+    def untouched(self, image: str) -> bool:
+        """Whether nobody has begun the jobs that an image is in."""
+        number = self.frames[image].number
+        return all(job.untouched for job in self.jobs if job.start_frame <= number <= job.stop_frame)
 
 
 @dataclass(eq=False)
@@ -152,15 +95,15 @@ class _Push:
     record: PushRecord
     project: RemoteProject
     options: PushOptions
-    pushed: Pushed
     progress: Progress
+    pushed: Pushed = field(default_factory=Pushed)
 
     def __post_init__(self) -> None:
         labels = self.server.labels(project_id=self.project.id)
         label = next(row for row in labels if row["name"] == self.local.category)
         self.label_id: int = label["id"]
         self.joint_ids = joint_ids(label, self.local.skeleton)
-        self.suspect_id = _suspect_attribute(labels, self.local.category) if self.options.flag_suspects else None
+        self.suspect_id = suspect_attribute(labels, self.local.category) if self.options.flag_suspects else None
 
     def local_images(self, task: PushedTask) -> tuple[LocalImage, ...]:
         names = {image.name for image in task.images}
@@ -190,142 +133,119 @@ class _Push:
             )
         self._assign(task, remote.id)
         self.record.add({"event": "task filled", "name": task.name})
+        self.pushed.tasks += 1
+        self.pushed.images += len(task.images)
         self.progress(len(task.images))
+
+    def settle(self, task: PushedTask) -> None:
+        """Find out whether proposals arrived that were on their way when a push died."""
+        if task.sending:
+            view = self._look(task)
+            self._record_arrival(task, {image: view.on(image) for image in view.frames})
 
     def send(self, task: PushedTask, images: Sequence[LocalImage]) -> None:
         """The proposals of images that have none on the server, each once."""
         for group in _groups(images):
-            attempt(lambda: self._send_group(task, group), self.server.sleep)  # noqa: B023 - called at once
+            attempt(partial(self._send_group, task, group), self.server.sleep)
 
     def replace(self, task: PushedTask, images: Sequence[LocalImage]) -> None:
         """Newer proposals in place of those that nobody has touched."""
         for group in _groups(images):
-            attempt(lambda: self._clear_group(task, group), self.server.sleep)  # noqa: B023 - called at once
-            free = [image for image in group if not task.current[image.name]]
-            if free:
-                attempt(lambda: self._send_group(task, free), self.server.sleep)  # noqa: B023 - called at once
+            attempt(partial(self._clear_group, task, group), self.server.sleep)
+            attempt(partial(self._send_group, task, group), self.server.sleep)
 
     def _send_group(self, task: PushedTask, images: Sequence[LocalImage]) -> None:
-        assert task.id is not None
-        wanted = {key: instance for image in images for key, instance in image.proposals.items()}
-        wanted = {key: instance for key, instance in wanted.items() if key not in _current_keys(task)}
-        if not wanted:
+        self.settle(task)
+        waiting = [image for image in images if image.proposals and not task.current[image.name]]
+        if not waiting:
             return
-        frames, shapes = self._look(task)
-        if task.sending & wanted.keys():
-            arrived = self._recognise(task, images, frames, shapes)
-            if arrived:
-                self._sent(task, images, arrived)
-                return
-        ready = [image for image in images if self._is_free(task, image, frames, shapes)]
-        if not any(image.proposals for image in ready):
+        view = self._look(task)
+        ready = [image for image in waiting if self._is_free(image, view)]
+        if not ready:
             return
-        keys = [key for image in ready for key in image.proposals]
-        self.record.add({"event": "sending", "name": task.name, "keys": keys})
-        made = self.server.create_shapes(task.id, self._encoded(ready, frames))
-        self._sent(task, ready, self._recognise(task, ready, frames, made))
+        proposals = [PushedProposal(key, i.name, 0, instance) for i in ready for key, instance in i.proposals.items()]
+        self.record.add(sending_event(task.name, self.local.category, proposals))
+        made = self.server.create_shapes(_id(task), self._encoded(ready, view))
+        self._record_arrival(
+            task, {i.name: [s for s in made if s["frame"] == view.frames[i.name].number] for i in ready}
+        )
+
+    def _record_arrival(self, task: PushedTask, shapes: Mapping[str, Sequence[Shape]]) -> None:
+        """Record which shapes the proposals on their way have become. shapes: by image.
+
+        A request's shapes are taken all or none: where one is there, one that is missing was deleted; its id is 0.
+        """
+        by_image: dict[str, dict[str, Instance]] = defaultdict(dict)
+        for proposal in task.sending.values():
+            by_image[proposal.image][proposal.key] = proposal.instance
+        known = {proposal.shape_id for proposal in task.proposals.values()}
+        ids: dict[str, int] = {}
+        for image, wanted in by_image.items():
+            ids |= match_equal(
+                wanted, [(s["id"], self._decoded(s)) for s in shapes.get(image, ()) if self._ours(s, known)]
+            )
+        arrived = {key: ids.get(key, 0) for key in task.sending} if ids else {}
+        self.record.add({"event": "sent", "name": task.name, "ids": arrived})
+        self.pushed.proposals += len(arrived)
+        self.progress(len(arrived))
 
     def _clear_group(self, task: PushedTask, images: Sequence[LocalImage]) -> None:
         """Delete the proposals of images in jobs that nobody has begun, where the server has them as they were."""
-        assert task.id is not None
-        frames, shapes = self._look(task)
-        by_id = {shape["id"]: shape for shape in shapes}
+        view = self._look(task)
         doomed: list[Shape] = []
         for image in images:
-            current = task.current[image.name]
-            on_frame = [shape["id"] for shape in shapes if shape["frame"] == frames[image.name].number]
+            current, here = task.current[image.name], view.on(image.name)
             if not current:  # a push that died has cleared it in the record already
-                ids = {p.shape_id for p in task.proposals.values() if p.image == image.name and p.key in task.replaced}
-                doomed += [by_id[shape_id] for shape_id in on_frame if shape_id in ids]
-            elif self._unchanged(current, by_id) and sorted(on_frame) == sorted(p.shape_id for p in current):
-                if not self._job_untouched(task, frames[image.name].number):
-                    self.pushed.held_back[image.name] = "somebody has begun the job it is in"
-                    continue
+                doomed += [shape for shape in here if shape["id"] in task.replaced_ids]
+            elif not self._unchanged(current, here):
+                self.pushed.held_back[image.name] = "somebody has changed its proposals"
+            elif not view.untouched(image.name):
+                self.pushed.held_back[image.name] = "somebody has begun the job it is in"
+            else:
                 keys = [proposal.key for proposal in current]
                 self.record.add({"event": "replaced", "name": task.name, "keys": keys})
-                doomed += [by_id[shape_id] for shape_id in on_frame]
-            else:
-                self.pushed.held_back[image.name] = "somebody has changed its proposals"
+                doomed += here
         if doomed:
-            self.server.delete_shapes(task.id, doomed)
+            self.server.delete_shapes(_id(task), doomed)
 
-    def _look(self, task: PushedTask) -> tuple[dict[str, RemoteFrame], list[Shape]]:
-        assert task.id is not None
-        frames = {frame.name: frame for frame in self.server.frames(task.id)}
-        return frames, list(self.server.annotations(task.id)["shapes"])
+    def _look(self, task: PushedTask) -> _View:
+        shapes: dict[int, list[Shape]] = defaultdict(list)
+        for shape in self.server.annotations(_id(task))["shapes"]:
+            shapes[shape["frame"]].append(shape)
+        frames = {frame.name: frame for frame in self.server.frames(_id(task))}
+        return _View(frames, shapes, self.server.jobs(_id(task)))
 
-    def _is_free(
-        self, task: PushedTask, image: LocalImage, frames: Mapping[str, RemoteFrame], shapes: Sequence[Shape]
-    ) -> bool:
+    def _is_free(self, image: LocalImage, view: _View) -> bool:
         """Whether nobody has begun with the image, and nothing is in it; else it is held back."""
-        frame = frames[image.name]
-        if not image.proposals:
-            return True
-        if any(shape["frame"] == frame.number for shape in shapes):
-            self.pushed.held_back[image.name] = "something is labelled in it already"
-        elif frame.deleted:
+        if view.on(image.name):
+            self.pushed.held_back.setdefault(image.name, "something is labelled in it already")
+        elif view.frames[image.name].deleted:
             self.pushed.held_back[image.name] = "the frame was deleted in CVAT"
-        elif not self._job_untouched(task, frame.number):
+        elif not view.untouched(image.name):
             self.pushed.held_back[image.name] = "somebody has begun the job it is in"
         else:
             return True
         return False
 
-    def _job_untouched(self, task: PushedTask, frame: int) -> bool:
-        assert task.id is not None
-        jobs = [job for job in self.server.jobs(task.id) if job.start_frame <= frame <= job.stop_frame]
-        return all(job.untouched for job in jobs)
-
-    def _unchanged(self, current: Sequence[PushedProposal], by_id: Mapping[int, Shape]) -> bool:
-        """Whether the server has each of these proposals as it was pushed."""
-        return all(
-            proposal.shape_id in by_id
-            and match_equal({proposal.key: proposal.instance}, [(0, self._decoded(by_id[proposal.shape_id]))])
+    def _unchanged(self, current: Sequence[PushedProposal], here: Sequence[Shape]) -> bool:
+        """Whether an image holds these proposals as they were pushed, and nothing else."""
+        there = {shape["id"]: shape for shape in here}
+        return len(there) == len(current) and all(
+            proposal.shape_id in there and same_skeleton(proposal.instance, self._decoded(there[proposal.shape_id]))
             for proposal in current
         )
 
-    def _recognise(
-        self,
-        task: PushedTask,
-        images: Sequence[LocalImage],
-        frames: Mapping[str, RemoteFrame],
-        shapes: Sequence[Shape],
-    ) -> dict[str, int]:
-        """Key -> shape id of those proposals that are among the shapes."""
-        mapped = {proposal.shape_id for proposal in task.proposals.values()}
-        arrived: dict[str, int] = {}
-        for image in images:
-            here = [
-                (shape["id"], self._decoded(shape))
-                for shape in shapes
-                if shape["frame"] == frames[image.name].number
-                and shape["type"] == "skeleton"
-                and shape["label_id"] == self.label_id
-                and shape["id"] not in mapped
-            ]
-            arrived |= match_equal(image.proposals, here)
-        return arrived
+    def _ours(self, shape: Shape, known: set[int]) -> bool:
+        return shape["type"] == "skeleton" and shape["label_id"] == self.label_id and shape["id"] not in known
 
-    def _sent(self, task: PushedTask, images: Sequence[LocalImage], arrived: Mapping[str, int]) -> None:
-        """Record what is on the server. A proposal that a person deleted before we could look has no shape: id 0."""
-        rows = [
-            PushedProposal(key, image.name, arrived.get(key, 0), instance)
-            for image in images
-            for key, instance in image.proposals.items()
-        ]
-        self.record.add(sent_event(task.name, self.local.category, rows))
-        self.pushed.proposals += len(rows)
-        self.progress(len(rows))
-
-    def _encoded(self, images: Sequence[LocalImage], frames: Mapping[str, RemoteFrame]) -> list[dict[str, Any]]:
+    def _encoded(self, images: Sequence[LocalImage], view: _View) -> list[dict[str, Any]]:
         encoded = []
         for image in images:
-            instances = list(image.proposals.values())
+            number, instances = view.frames[image.name].number, list(image.proposals.values())
             doubts = find_suspects(instances, self.local.skeleton) if self.suspect_id else [()] * len(instances)
             for instance, doubt in zip(instances, doubts, strict=True):
                 value = "true" if doubt else "false"
                 attributes = [{"spec_id": self.suspect_id, "value": value}] if self.suspect_id else []
-                number = frames[image.name].number
                 encoded.append(encode_shape(instance, number, self.label_id, self.joint_ids, attributes))
         return encoded
 
@@ -384,29 +304,10 @@ def _groups(images: Sequence[LocalImage]) -> Iterator[list[LocalImage]]:
         yield group
 
 
-def _current_keys(task: PushedTask) -> set[str]:
-    return task.proposals.keys() - task.replaced
-
-
-def _find_project(server: CvatServer, record: PushRecord, name: str) -> tuple[RemoteProject | None, list[str]]:
-    projects = server.find_projects(name)
-    if record.project_id is not None:
-        return next((project for project in projects if project.id == record.project_id), None), []
-    if len(projects) > 1:
-        ids = ", ".join(str(project.id) for project in projects)
-        return projects[0], [f"project {name!r}: the server has several of that name ({ids}); rename all but one"]
-    return (projects[0] if projects else None), []
-
-
-def _unknown(server: CvatServer, options: PushOptions) -> list[str]:
-    return [name for name in options.assignees if server.find_user(name) is None]
-
-
-def _suspect_attribute(labels: Sequence[Mapping[str, Any]], category: str) -> int | None:
-    attributes: Sequence[Mapping[str, Any]] = next(
-        (label["attributes"] for label in labels if label["name"] == category), []
-    )
-    return next((attribute["id"] for attribute in attributes if attribute["name"] == SUSPECT_ATTRIBUTE), None)
+def _id(task: PushedTask) -> int:
+    """The task's id, which it has once it is on the server."""
+    assert task.id is not None
+    return task.id
 
 
 def _make_project(server: CvatServer, local: LocalDataset, options: PushOptions) -> RemoteProject:

@@ -12,7 +12,8 @@ from annotator.commands.options import json_option, server_options
 
 if TYPE_CHECKING:
     from cvat_export.push_plan import LocalDataset
-    from cvat_export.pushing import Preflight, Pushed, PushOptions
+    from cvat_export.push_preflight import Preflight, PushOptions
+    from cvat_export.pushing import Pushed
 
 EXIT_SKIPPED = 3
 
@@ -54,8 +55,9 @@ def command(dataset: Path, as_json: bool, **options: Any) -> int:
     from annotator.predictions import with_joint_scores
     from cvat_export.coco import read_coco
     from cvat_export.push_plan import read_local
+    from cvat_export.push_preflight import PushOptions, preflight
     from cvat_export.push_record import PushRecord, record_folder
-    from cvat_export.pushing import PushOptions, preflight, push
+    from cvat_export.pushing import push
     from cvat_export.server import CvatServer
 
     local, problems = read_local(dataset, with_joint_scores(read_coco(dataset), dataset))

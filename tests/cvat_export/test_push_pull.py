@@ -398,3 +398,39 @@ def test_a_hostile_frame_name_stays_in_the_folder(server, tmp_path):
     inside = tmp_path / "deep" / "corrected"
     assert [path for path in tmp_path.rglob("*escaped*") if not path.is_relative_to(inside)] == []
     assert [path.name for path in (inside / "images").iterdir()] == ["escaped.jpg"]
+
+
+def test_a_frame_that_is_deleted_after_a_pull_leaves_the_dataset(server, tmp_path):
+    push(write_out(tmp_path / "out", [[person(40, 30)], [person(90, 30)]]))
+    finish_all(server)
+    pull(tmp_path / "corrected")
+    server.state.delete_frame(next(iter(server.state.tasks)), 0)
+    assert pull(tmp_path / "corrected")[0] == 3
+    assert [image.file_name for image in read_coco(tmp_path / "corrected").images] == ["frame_001.jpg"]
+
+
+def test_proposals_that_people_changed_before_their_arrival_was_recorded_are_not_sent_again(server, tmp_path):
+    """The push dies when the shapes are there; people edit one, delete another; the push is given again."""
+    out = write_out(tmp_path / "out", [[person(40, 30)], [person(90, 30)], [person(60, 40)]])
+    created = [0]
+
+    def lose_answers(_, method, path):
+        created[0] += method == "PATCH" and "annotations" in path
+        return Fault.RESET_AFTER if created[0] else None
+
+    server.fault = lose_answers
+    assert push(out)[0] == 1
+    server.fault = None
+    (task,) = server.state.tasks
+    by_frame = {shape["frame"]: shape["id"] for shape in server.state.shapes(task)}
+    assert len(by_frame) == 3
+    server.state.edit_joint(task, by_frame[0], "nose", 9, 9)
+    server.state.delete_shape(task, by_frame[1])
+    assert push(out)[0] == 0
+    assert {shape["id"] for shape in server.state.shapes(task)} == {by_frame[0], by_frame[2]}
+    finish_all(server)
+    pull(tmp_path / "corrected")
+    fates = {
+        row["file_name"]: row["fate"] for row in changes(tmp_path / "corrected") if row["fate"] != "confirmed_empty"
+    }
+    assert fates == {"frame_000.jpg": "edited", "frame_001.jpg": "deleted", "frame_002.jpg": "confirmed"}
