@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from annotator.crop_dataset import CROPS_FOLDER, CropWriter
 from annotator.estimators import PoseEstimator
@@ -18,7 +16,7 @@ from annotator.predictions import PREDICTIONS_FILE, Prediction, read_predictions
 from annotator.report import PICTURES
 from annotator.run_folder import RunFolder
 from cvat_export.archive import write_archive
-from cvat_export.atomic import atomic_writer, write_bytes
+from cvat_export.atomic import write_bytes, write_json_lines
 from cvat_export.coco import ANNOTATION_FILE, encode_coco
 from cvat_export.dataset import Category, Dataset
 
@@ -139,10 +137,10 @@ def _written(
 
 def _write_dataset(folder: RunFolder, estimator: PoseEstimator, options: LabelOptions) -> None:
     out = folder.path
-    _write_lines(out / PREDICTIONS_FILE, (row for shard in folder.shards() for row in shard["predictions"]))
+    write_json_lines(out / PREDICTIONS_FILE, (row for shard in folder.shards() for row in shard["predictions"]))
     errors = [row for shard in folder.shards() for row in shard["errors"]]
     if errors:
-        _write_lines(out / ERRORS_FILE, errors)
+        write_json_lines(out / ERRORS_FILE, errors)
     predictions = [Prediction.from_json(row) for shard in folder.shards() for row in shard["predictions"]]
     category = Category(options.category, estimator.skeleton)
     dataset = Dataset((category,), tuple(prediction.labelled(options.category) for prediction in predictions))
@@ -158,9 +156,3 @@ def _write_coco(dataset: Dataset, folder: Path, archive: Path) -> None:
     (folder / ANNOTATION_FILE).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / ANNOTATION_FILE, encode_coco(dataset))
     write_archive(folder, [image.file_name for image in dataset.images], archive)
-
-
-def _write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with atomic_writer(path) as stream:
-        for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")

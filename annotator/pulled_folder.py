@@ -7,7 +7,7 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ from annotator.change_rows import CHANGES_FILE, Row, change_lines, count_fates, 
 from annotator.correction_report import write_correction_report
 from annotator.predictions import with_joint_scores
 from cvat_export.archive import write_archive
-from cvat_export.atomic import atomic_writer, write_bytes, write_text
+from cvat_export.atomic import write_bytes, write_json_lines, write_text
 from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.export_reading import read_export
@@ -114,10 +114,10 @@ def write_corrections(output: Path, rows: Sequence[Row]) -> None:
     dataset = _dataset(rows, [frame for frame in frames if frame["finished"]])
     (output / ANNOTATION_FILE).parent.mkdir(parents=True, exist_ok=True)
     write_bytes(output / ANNOTATION_FILE, encode_coco(dataset))
-    _write_lines(output / CHANGES_FILE, change_lines(frames))
+    write_json_lines(output / CHANGES_FILE, change_lines(frames))
     notes = [{"file": str(output), "error": note} for row in rows for note in row["notes"]]
     if notes:
-        _write_lines(output / ERRORS_FILE, notes)
+        write_json_lines(output / ERRORS_FILE, notes)
     else:
         (output / ERRORS_FILE).unlink(missing_ok=True)
     write_correction_report(output, dataset, frames, count_fates(frames))
@@ -191,9 +191,3 @@ def _copy_images(output: Path, names: Sequence[str], export_path: Path, proposal
                 write_bytes(output / "images" / name, archive.read(members[name]))
             missing -= members.keys()
     return missing
-
-
-def _write_lines(path: Path, rows: Iterable[Row]) -> None:
-    with atomic_writer(path) as stream:
-        for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")

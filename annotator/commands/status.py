@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cvat_export.following import JobStatus
 
 WATCH_SECONDS = 30
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"  # without a rate: people are no machines
 
 EPILOG = """\b
 Example:
@@ -85,7 +86,7 @@ def _watch(look: Any) -> None:
     from tqdm import tqdm
 
     rows: Sequence[JobStatus] = look()
-    with tqdm(desc="frames completed", total=sum(row.frames for row in rows), unit="frame") as bar:
+    with tqdm(desc="frames completed", total=sum(row.frames for row in rows), unit="frame", bar_format=_BAR) as bar:
         while True:
             bar.total = sum(row.frames for row in rows)
             bar.n = sum(row.frames for row in rows if row.state == "completed")
