@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from cvat_export.cvat_labels import SUSPECT_ATTRIBUTE, edge_notes, label_problem
 from cvat_export.push_plan import LocalDataset, PushPlan, make_plan
 from cvat_export.push_record import PushRecord
 from cvat_export.server import CvatServer, RemoteProject, RemoteTask, RemoteUser
+
+_OLDEST = (2, 20)  # that has /api/requests for every background job
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def preflight(server: CvatServer, local: LocalDataset, record: PushRecord, optio
     """Change nothing, and name every problem. Raises CvatExportError where the server cannot be asked at all."""
     version, user = server.version(), server.user()
     project, problems = _find_project(server, record, options.project)
-    problems += _unknown_assignees(server, options)
+    problems += [*_version_problems(version), *_unknown_assignees(server, options)]
     notes: list[str] = []
     tasks: list[RemoteTask] = []
     if project:
@@ -84,6 +87,16 @@ def _find_project(server: CvatServer, record: PushRecord, name: str) -> tuple[Re
         ids = ", ".join(str(project.id) for project in projects)
         return projects[0], [f"project {name!r}: the server has several of that name ({ids}); rename all but one"]
     return (projects[0] if projects else None), []
+
+
+def _version_problems(version: str) -> list[str]:
+    numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
+    if numbers >= _OLDEST:
+        return []
+    oldest = ".".join(map(str, _OLDEST))
+    return [
+        f"CVAT {version}: is too old, its uploads are followed in another way; update the server to {oldest} or newer"
+    ]
 
 
 def _unknown_assignees(server: CvatServer, options: PushOptions) -> list[str]:

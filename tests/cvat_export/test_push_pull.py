@@ -434,3 +434,10 @@ def test_proposals_that_people_changed_before_their_arrival_was_recorded_are_not
         row["file_name"]: row["fate"] for row in changes(tmp_path / "corrected") if row["fate"] != "confirmed_empty"
     }
     assert fates == {"frame_000.jpg": "edited", "frame_001.jpg": "deleted", "frame_002.jpg": "confirmed"}
+
+
+def test_a_server_that_is_too_old_is_named(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(CvatServer, "version", lambda self: "2.4.1")
+    code, _, stderr = push(write_out(tmp_path / "out", [[]]))
+    assert code == 1 and "2.4.1" in stderr and "2.20" in stderr
+    assert not writes(server)
