@@ -12,7 +12,7 @@ from codecs import getincrementaldecoder
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -20,7 +20,6 @@ import numpy as np
 
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.errors import CvatExportError
-from cvat_export.label_files import open_label_files
 from cvat_export.labels import Instance, Visibility
 from cvat_export.skeleton_shapes import (
     LeftOut,
@@ -38,16 +37,6 @@ VIDEO_FRAME_SUFFIX = ".PNG"  # what CVAT calls a video's frames in its zips and 
 _MARKUP_DECLARATION = re.compile("<!(?:DOCTYPE|ENTITY)")
 _LONGEST_DECLARATION = len("<!DOCTYPE")
 _CVAT_NAMES = {"box": "rectangle"}  # an element of the XML -> the shape, as CVAT's pages call it
-
-
-def read_cvat_images(path: Path) -> tuple[Dataset, tuple[str, ...]]:
-    """The dataset of an annotations.xml or of a zip with one; notes on what was not taken. Raises CvatExportError."""
-    with open_label_files(path) as files:
-        found = [file for file in files if file.kind == "XML" and file.root_tag in (ROOT, None)]
-        if len(found) != 1:
-            names = ", ".join(file.name for file in found) or "none"
-            raise CvatExportError(f"{path}: got {names}, expected one XML with the root <{ROOT}>, {FORMAT}")
-        return parse_cvat_images(found[0].stream(), found[0].where)
 
 
 def parse_cvat_images(chunks: Iterable[bytes], where: str) -> tuple[Dataset, tuple[str, ...]]:

@@ -19,7 +19,6 @@ from cvat_export.skeleton_layout import lay_out
 
 SUSPECT_ATTRIBUTE = "suspect"
 MAX_NAME_LENGTH = 64  # of labels and sublabels, in CVAT's API
-SIDE_COLOURS = {"left": "#288cff", "right": "#ff8c1e", "centre": "#78e678"}  # as drawing has them, which needs OpenCV
 
 _MARKING_GUIDE = (
     "## Visible, occluded, outside",
@@ -41,17 +40,13 @@ def label_specification(name: str, skeleton: Skeleton, suspects: bool = False) -
                 f"label {name!r}: the name {given!r} has {len(given)} characters, CVAT takes 1 to {MAX_NAME_LENGTH}; "
                 "choose a shorter one"
             )
-    colours = (
-        skeleton.colours.get(joint, SIDE_COLOURS[side])
-        for joint, side in zip(skeleton.joints, skeleton.sides, strict=True)
-    )
     return {
         "name": name,
         "type": "skeleton",
         "attributes": [_suspect_attribute()] if suspects else [],
         "sublabels": [
             {"name": joint, "type": "points", "color": colour, "attributes": []}
-            for joint, colour in zip(skeleton.joints, colours, strict=True)
+            for joint, colour in zip(skeleton.joints, skeleton.joint_colours, strict=True)
         ],
         "svg": "".join(_svg_elements(skeleton)),
     }
@@ -244,8 +239,7 @@ def _joint_table(skeleton: Skeleton) -> Iterator[str]:
     yield "| joint | side | joined to |"
     yield "|---|---|---|"
     for joint, name in enumerate(skeleton.joints):
-        others = [other for edge in skeleton.edges if joint in edge for other in edge if other != joint]
-        joined = ", ".join(skeleton.joints[other] for other in dict.fromkeys(others))
+        joined = ", ".join(skeleton.joints[other] for other in skeleton.neighbours(joint))
         side = {"centre": "middle"}.get(skeleton.sides[joint], skeleton.sides[joint])
         yield f"| {_cell(name)} | {side} | {_cell(joined) or 'nothing'} |"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,10 @@ import numpy.typing as npt
 
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.errors import CvatExportError
-from cvat_export.label_files import open_label_files
 from cvat_export.labels import Instance
 from cvat_export.skeleton_shapes import (
     LeftOut,
     check_file_names,
-    join_subsets,
     labelled_image,
     left_out_notes,
     skeleton_category,
@@ -33,24 +30,6 @@ FORMAT = "Datumaro 1.0"
 IMAGE_SUFFIX = ".jpg"  # what Datumaro takes an image without a path for
 
 _CVAT_NAMES = {"bbox": "rectangle", "label": "tag", "cuboid_3d": "cuboid"}  # a type -> the shape, in CVAT's words
-
-
-def read_datumaro(path: Path) -> tuple[Dataset, tuple[str, ...]]:
-    """The dataset of a JSON file or of a zip with one a subset; notes on what was not taken. Raises CvatExportError.
-
-    Subsets become one dataset; LabelledImage.extra["subset"] tells them apart.
-    """
-    parts: list[tuple[str, Dataset]] = []
-    notes: list[str] = []
-    with open_label_files(path) as files:
-        for file in files:
-            if file.kind == "JSON" and is_datumaro(content := file.read_json()):
-                dataset, left_out = parse_datumaro(content, file.where)
-                parts.append((PurePosixPath(file.name).stem, dataset))
-                notes += left_out
-    if not parts:
-        raise CvatExportError(f"{path}: got no JSON with 'items' and 'categories', expected {FORMAT}")
-    return join_subsets(parts, str(path)), tuple(notes)
 
 
 def is_datumaro(content: Any) -> bool:

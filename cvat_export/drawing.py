@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cvat_export.labels import Instance, Visibility
-from cvat_export.skeleton import Skeleton
+from cvat_export.skeleton import SIDE_COLOURS, Skeleton
 
 RgbImage = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-SIDE_COLOURS: dict[str, Colour] = {"left": (40, 140, 255), "right": (255, 140, 30), "centre": (120, 230, 120)}
 BOX_COLOUR: Colour = (235, 235, 80)
 TRUTH_COLOUR: Colour = (255, 255, 255)
 PREDICTED_COLOUR: Colour = (255, 60, 170)
@@ -52,9 +51,8 @@ def draw_instances(
 
 
 def joint_colours(skeleton: Skeleton) -> tuple[Colour, ...]:
-    """A colour a joint: the skeleton's own where it has one, else that of the joint's side."""
-    own = {joint: _parse_colour(text) for joint, text in skeleton.colours.items()}
-    return tuple(own.get(j, SIDE_COLOURS[side]) for j, side in zip(skeleton.joints, skeleton.sides, strict=True))
+    """A colour a joint, as the skeleton says."""
+    return tuple(map(_parse_colour, skeleton.joint_colours))
 
 
 def _draw_box(canvas: RgbImage, instance: Instance, unit: float, style: DrawingStyle) -> None:
@@ -105,7 +103,7 @@ def _edge_colour(side_a: str, side_b: str, colour_a: Colour, colour_b: Colour) -
         return colour_a
     if "centre" in (side_a, side_b):
         return colour_b if side_a == "centre" else colour_a
-    return SIDE_COLOURS["centre"]
+    return _parse_colour(SIDE_COLOURS["centre"])
 
 
 def _write(canvas: RgbImage, text: str, position: npt.NDArray[np.float32], colour: Colour, unit: float) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from cvat_export.errors import CvatExportError
 
+SIDE_COLOURS = {"left": "#288cff", "right": "#ff8c1e", "centre": "#78e678"}
 DEFAULT_SIGMA = 0.08  # for joints that nobody measured: between COCO's shoulder (0.079) and knee (0.087)
 
 
@@ -113,6 +114,16 @@ class Skeleton:
         for left, right in self.flip_pairs:
             sides[left], sides[right] = "left", "right"
         return tuple(sides)
+
+    @cached_property
+    def joint_colours(self) -> tuple[str, ...]:
+        """A colour a joint, "#rrggbb": its own where it has one, else that of its side."""
+        return tuple(self.colours.get(j, SIDE_COLOURS[side]) for j, side in zip(self.joints, self.sides, strict=True))
+
+    def neighbours(self, joint: int) -> tuple[int, ...]:
+        """The joints that edges join to this one, each once."""
+        found = (other for edge in self.edges if joint in edge for other in edge if other != joint)
+        return tuple(dict.fromkeys(found))
 
 
 def canonical_name(name: str) -> str:

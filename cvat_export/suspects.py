@@ -189,8 +189,8 @@ RULES: Mapping[str, Rule] = {
 def _trunk_pairs(skeleton: Skeleton) -> Iterator[tuple[int, int]]:
     """Flip pairs whose joints an edge joins, or that hang on one joint of the middle (LSP's shoulders on its neck)."""
     for left, right in skeleton.flip_pairs:
-        shared = _neighbours(left, skeleton) & _neighbours(right, skeleton)
-        if right in _neighbours(left, skeleton) or any(skeleton.sides[joint] == "centre" for joint in shared):
+        shared = set(skeleton.neighbours(left)) & set(skeleton.neighbours(right))
+        if right in skeleton.neighbours(left) or any(skeleton.sides[joint] == "centre" for joint in shared):
             yield left, right
 
 
@@ -204,14 +204,10 @@ def _limbs_from(pair: tuple[int, int], allowed: set[tuple[int, int]], skeleton: 
     reached = [pair]
     for left, right in reached:
         for other in skeleton.flip_pairs:
-            joined = other[0] in _neighbours(left, skeleton) and other[1] in _neighbours(right, skeleton)
+            joined = other[0] in skeleton.neighbours(left) and other[1] in skeleton.neighbours(right)
             if joined and other in allowed and other not in reached:
                 reached.append(other)
     return reached
-
-
-def _neighbours(joint: int, skeleton: Skeleton) -> set[int]:
-    return {other for edge in skeleton.edges if joint in edge for other in edge if other != joint}
 
 
 def _across(instance: Instance, pair: tuple[int, int]) -> npt.NDArray[np.float64]:

@@ -6,8 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from cvat_export.cvat_images_xml import parse_cvat_images, read_cvat_images
+from cvat_export.cvat_images_xml import parse_cvat_images
 from cvat_export.errors import CvatExportError
+from cvat_export.export_reading import read_export
 
 SVG = (
     '<line x1="1" y1="2" x2="3" y2="4" data-type="edge" data-node-from="3" data-node-to="1"></line>'
@@ -268,10 +269,9 @@ def test_from_a_zip_a_folder_and_a_file(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(file, "annotations.xml")
     for path in (file, folder, tmp_path / "a.zip"):
-        dataset, _ = read_cvat_images(path)
-        assert len(dataset.images[0].instances) == 1
+        assert len(read_export(path).dataset.images[0].instances) == 1
     (folder / "second.xml").write_bytes(file.read_bytes())
-    with pytest.raises(CvatExportError, match=r"got annotations\.xml, second\.xml, expected one XML"):
-        read_cvat_images(folder)
+    both = read_export(folder).dataset.images
+    assert [image.extra["subset"] for image in both] == ["annotations", "second"]
     with pytest.raises(CvatExportError, match="no such file"):
-        read_cvat_images(tmp_path / "nowhere.xml")
+        read_export(tmp_path / "nowhere.xml")

@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 import pytest
 
 from cvat_export.cvat_labels import (
-    SIDE_COLOURS,
     default_guide,
     edge_notes,
     joint_ids,
@@ -16,7 +15,7 @@ from cvat_export.cvat_labels import (
 )
 from cvat_export.drawing import joint_colours
 from cvat_export.errors import CvatExportError
-from cvat_export.skeleton import Skeleton, embedded_skeletons, read_skeleton
+from cvat_export.skeleton import SIDE_COLOURS, Skeleton, embedded_skeletons, read_skeleton
 
 COCO = read_skeleton("coco17")
 PAIR = Skeleton("pair", ("left_eye", "right_eye"), edges=((0, 1),), flip_pairs=((0, 1),))

@@ -6,8 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from cvat_export.datumaro_json import parse_datumaro, read_datumaro
+from cvat_export.datumaro_json import parse_datumaro
 from cvat_export.errors import CvatExportError
+from cvat_export.export_reading import read_export
 
 # What github.com/cvat-ai/datumaro 8970bb7b, the library in CVAT, wrote with Dataset.export(…, "datumaro") from a
 # Skeleton of two Points (eye hidden, nose absent), a Bbox, a Label, and an item whose image has no path.
@@ -76,7 +77,8 @@ def _with_datumaro(folder, joints=((1, 2), (3, 1))):
 
 
 def test_keypoints_of_datumaro_itself(tmp_path):
-    dataset, notes = read_datumaro(_with_datumaro(tmp_path / "out"))
+    export = read_export(_with_datumaro(tmp_path / "out"))
+    dataset, notes = export.dataset, export.notes
     (category,) = dataset.categories
     assert (category.name, category.skeleton.joints) == ("человек", ("nose", "left_eye", "right_eye"))
     assert set(category.skeleton.edges) == {(0, 1), (2, 0)}
@@ -104,7 +106,7 @@ def test_keypoints_of_datumaro_itself(tmp_path):
 
 
 def test_edges_that_count_from_0(tmp_path):
-    dataset, _ = read_datumaro(_with_datumaro(tmp_path / "out", joints=((0, 1), (2, 0))))
+    dataset = read_export(_with_datumaro(tmp_path / "out", joints=((0, 1), (2, 0)))).dataset
     assert set(dataset.categories[0].skeleton.edges) == {(0, 1), (2, 0)}
 
 
@@ -113,18 +115,17 @@ def test_from_a_zip_and_a_file(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(tmp_path / "default.json", "annotations/default.json")
     for name in ("default.json", "a.zip"):
-        dataset, _ = read_datumaro(tmp_path / name)
-        assert "subset" not in dataset.images[0].extra
+        assert "subset" not in read_export(tmp_path / name).dataset.images[0].extra
     (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(CvatExportError, match=r"other\.json: got no JSON with 'items'"):
-        read_datumaro(tmp_path / "other.json")
+    with pytest.raises(CvatExportError, match=r"other\.json: got .*JSON with the keys none"):
+        read_export(tmp_path / "other.json")
 
 
 def test_subsets_with_other_joints_are_not_mixed(tmp_path):
     (tmp_path / "a.json").write_text(WRITTEN_BY_CVATS_DATUMARO)
     (tmp_path / "b.json").write_text(WRITTEN_BY_CVATS_DATUMARO.replace('"labels":["nose"', '"labels":["beak"'))
     with pytest.raises(CvatExportError, match=r"subset 'b': got categories .*beak.*, expected .*nose"):
-        read_datumaro(tmp_path)
+        read_export(tmp_path)
 
 
 @pytest.mark.parametrize(
