@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from cvat_export.labels import Instance
+from cvat_export.instance_rows import format_row
 from cvat_export.pulling import PulledFrame, PulledInstance, PulledTask
 from cvat_export.skeleton import describe_skeleton
 
@@ -54,33 +52,9 @@ def _instance_row(pulled: PulledInstance) -> Row:
         "shape": pulled.shape_id,
         "source": pulled.source,
         "joints": [asdict(joint) for joint in pulled.change.joints],
-        "proposed": _labels(pulled.proposal.instance if pulled.proposal else None),
-        "corrected": _labels(pulled.corrected),
+        "proposed": format_row(pulled.proposal.instance) if pulled.proposal else None,
+        "corrected": format_row(pulled.corrected) if pulled.corrected else None,
     }
-
-
-def _labels(instance: Instance | None) -> Row | None:
-    if instance is None:
-        return None
-    attributes = instance.extra.get("attributes")
-    return {
-        "bbox_xyxy": _rounded(instance.bbox_xyxy),
-        "keypoints": _rounded(instance.xy),
-        "visibility": instance.visibility.tolist(),
-        "score": instance.score,
-        **({"attributes": attributes} if attributes else {}),
-    }
-
-
-def read_labels(row: Mapping[str, Any], category: str) -> Instance:
-    """An instance from `proposed` or `corrected` of a line of changes.jsonl."""
-    return Instance(
-        category,
-        np.array(row["bbox_xyxy"], np.float32),
-        np.array(row["keypoints"], np.float32),
-        np.array(row["visibility"], np.uint8),
-        row["score"],
-    )
 
 
 def change_lines(frames: Iterable[Row]) -> Iterator[Row]:
@@ -103,7 +77,3 @@ def count_fates(frames: Sequence[Row]) -> dict[str, int]:
     counts = Counter(instance["fate"] for frame in frames for instance in frame["instances"])
     counts[CONFIRMED_EMPTY] = sum(frame["finished"] and is_empty(frame) for frame in frames)
     return {fate: count for fate, count in sorted(counts.items()) if count}
-
-
-def _rounded(values: Any) -> Any:
-    return np.asarray(values, np.float64).round(2).tolist()

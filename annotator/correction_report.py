@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from annotator.change_rows import Row, read_labels
+from annotator.change_rows import Row
 from annotator.report import PICTURES, Tile, contact_sheet, section, table, write_page
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Dataset
 from cvat_export.drawing import DrawingStyle, draw_instances
+from cvat_export.instance_rows import parse_row
 from frame_tools.errors import FrameToolsError
 from frame_tools.images import encode_image, read_image, shrink
 
@@ -72,7 +73,7 @@ def _tile(out: Path, dataset: Dataset, frame: Row) -> Tile | None:
 def _drawn(pixels: np.ndarray, dataset: Dataset, frame: Row, which: str) -> np.ndarray:
     for category in dataset.categories:
         instances = [
-            read_labels(row[which], row["category"])
+            parse_row(row[which], row["category"])
             for row in frame["instances"]
             if row[which] is not None and row["category"] == category.name
         ]

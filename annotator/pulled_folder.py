@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from annotator.change_rows import CHANGES_FILE, Row, change_lines, count_fates, read_labels, task_row
+from annotator.change_rows import CHANGES_FILE, Row, change_lines, count_fates, task_row
 from annotator.correction_report import write_correction_report
 from annotator.predictions import with_joint_scores
 from cvat_export.archive import write_archive
@@ -20,6 +20,7 @@ from cvat_export.atomic import write_bytes, write_json_lines, write_text
 from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.export_reading import read_export
+from cvat_export.instance_rows import parse_row
 from cvat_export.pulling import Finished, pull_export, pull_task
 from cvat_export.push_plan import read_local, unpushed_proposals
 from cvat_export.push_record import PushRecord
@@ -140,7 +141,7 @@ def _dataset(rows: Sequence[Row], frames: Sequence[Row]) -> Dataset:
             frame["width"],
             frame["height"],
             tuple(
-                read_labels(instance["corrected"], instance["category"])
+                parse_row(instance["corrected"], instance["category"])
                 for instance in frame["instances"]
                 if instance["corrected"] is not None
             ),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cvat_export.errors import CvatExportError
-from cvat_export.labels import FloatArray, Instance
+from cvat_export.labels import FloatArray, Instance, hull_xyxy
 from cvat_export.skeleton import Skeleton
 
 ROUNDING_PX = 0.01  # two decimals: at most 0.005 a coordinate, 0.0071 px in all, and float32 beyond it
@@ -104,10 +104,7 @@ def hull(instance: Instance) -> FloatArray:
 
     Its own box where it has no joints at all.
     """
-    points = instance.xy[instance.labelled] if instance.labelled.any() else instance.xy
-    if not len(points):
-        return instance.bbox_xyxy
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+    return hull_xyxy(instance.xy, instance.labelled) if len(instance.xy) else instance.bbox_xyxy
 
 
 def oks(first: Instance, second: Instance, skeleton: Skeleton) -> float:

@@ -122,6 +122,12 @@ class Instance:
         return self.visibility > Visibility.NOT_LABELLED
 
 
+def hull_xyxy(xy: FloatArray, labelled: npt.NDArray[np.bool_]) -> FloatArray:
+    """The least box around the labelled of at least one joint, (4,) float32; around all where none is labelled."""
+    points = xy[labelled] if labelled.any() else xy
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+
 def _freeze(value: object, name: str, shape: tuple[int, ...], dtype: type) -> None:
     array: npt.NDArray[Any] = np.array(
         getattr(value, name), dtype=dtype

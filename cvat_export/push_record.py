@@ -17,9 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cvat_export.errors import CvatExportError
+from cvat_export.instance_rows import format_row, parse_row, rounded
 from cvat_export.labels import Instance
 from cvat_export.skeleton import Skeleton, describe_skeleton, parse_skeleton
 
@@ -172,12 +171,13 @@ def are_twins(first: str, second: str) -> bool:
 
 def sending_event(task: str, category: str, proposals: Sequence[PushedProposal]) -> dict[str, Any]:
     """The event that proposals are on their way. Their shapes' ids come with the event "sent"."""
-    return {"event": "sending", "name": task, "category": category, "proposals": list(map(_row, proposals))}
+    rows = [{"key": p.key, "image": p.image, **format_row(p.instance)} for p in proposals]
+    return {"event": "sending", "name": task, "category": category, "proposals": rows}
 
 
 def proposal_key(image_sha256: str, image: str, instance: Instance) -> str:
     """By which a proposal is known again: its image and its content as files hold it."""
-    content = [image_sha256, image, _numbers(instance.bbox_xyxy), _numbers(instance.xy), instance.visibility.tolist()]
+    content = [image_sha256, image, rounded(instance.bbox_xyxy), rounded(instance.xy), instance.visibility.tolist()]
     return hashlib.sha256(json.dumps([*content, instance.category]).encode()).hexdigest()[:32]
 
 
@@ -194,31 +194,8 @@ def _events(path: Path) -> Iterator[Any]:
             raise CvatExportError(f"{path}:{number}: is damaged: {error}; restore it from a backup") from error
 
 
-def _row(proposal: PushedProposal) -> dict[str, Any]:
-    instance = proposal.instance
-    return {
-        "key": proposal.key,
-        "image": proposal.image,
-        "bbox_xyxy": _numbers(instance.bbox_xyxy),
-        "xy": _numbers(instance.xy),
-        "visibility": instance.visibility.tolist(),
-        "score": instance.score,
-    }
-
-
 def _proposal(row: Mapping[str, Any], category: str) -> PushedProposal:
-    instance = Instance(
-        category=category,
-        bbox_xyxy=np.array(row["bbox_xyxy"], np.float32),
-        xy=np.array(row["xy"], np.float32),
-        visibility=np.array(row["visibility"], np.uint8),
-        score=row["score"],
-    )
-    return PushedProposal(row["key"], row["image"], 0, instance)
-
-
-def _numbers(values: Any) -> Any:
-    return np.asarray(values, np.float64).round(2).tolist()
+    return PushedProposal(row["key"], row["image"], 0, parse_row(row, category))
 
 
 def _slug(text: str) -> str:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cvat_export.labels import Instance, Visibility
-
-SAME_PX = 0.011  # coordinates that an import or export has rounded to two decimals are still the same
+from cvat_export.changes import ROUNDING_PX
+from cvat_export.labels import Instance, Visibility, hull_xyxy
 
 Shape = Mapping[str, Any]
 
@@ -46,15 +45,13 @@ def decode_shape(shape: Shape, category: str, joint_ids: Mapping[int, int]) -> I
             continue
         xy[joint] = element["points"]
         visibility[joint] = _visibility(element)
-    labelled = xy[visibility > 0] if (visibility > 0).any() else xy
-    bbox = np.concatenate([labelled.min(axis=0), labelled.max(axis=0)])
     extra = {"attributes": shape["attributes"]} if shape.get("attributes") else {}
-    return Instance(category, bbox, xy, visibility, extra=extra)
+    return Instance(category, hull_xyxy(xy, visibility > 0), xy, visibility, extra=extra)
 
 
 def same_skeleton(first: Instance, second: Instance) -> bool:
-    """Whether two have the same joints, but for rounding."""
-    return bool((first.visibility == second.visibility).all() and (np.abs(first.xy - second.xy) <= SAME_PX).all())
+    """Whether nobody has touched a joint, not even one that is not labelled; but for CVAT's rounding."""
+    return bool((first.visibility == second.visibility).all() and (np.abs(first.xy - second.xy) <= ROUNDING_PX).all())
 
 
 def match_equal(wanted: Mapping[str, Instance], found: Iterable[tuple[int, Instance]]) -> dict[str, int]:

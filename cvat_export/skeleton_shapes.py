@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cvat_export.coco import parse_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.errors import CvatExportError
-from cvat_export.labels import Instance
+from cvat_export.labels import Instance, hull_xyxy
 from cvat_export.safe_zip import name_problem
 
 LeftOut = Counter[tuple[str, str]]  # (kind of shape, label) -> how many
@@ -38,8 +38,8 @@ def skeleton_instance(
         raise CvatExportError(f"{where}: got a coordinate that is NaN or infinite, expected pixels")
     if not np.isin(xyv[:, 2], (0, 1, 2)).all():
         raise CvatExportError(f"{where}: got a visibility of {xyv[:, 2].max():g}, expected 0, 1 or 2")
-    labelled = xy[xyv[:, 2] > 0] if (xyv[:, 2] > 0).any() else np.zeros((1, 2), np.float32)
-    bbox_xyxy = np.concatenate([labelled.min(axis=0), labelled.max(axis=0)])
+    labelled = xyv[:, 2] > 0
+    bbox_xyxy = hull_xyxy(xy, labelled) if labelled.any() else np.zeros(4, np.float32)
     return Instance(category.name, bbox_xyxy, xy, xyv[:, 2].astype(np.uint8), extra=extra)
 
 

@@ -5,6 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast examples are drawn depends on who else uses the machine, and says nothing about the project.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 SHARED_DATA = Path(os.environ.get("ANNOTATOR_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
