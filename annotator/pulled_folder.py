@@ -21,8 +21,8 @@ from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.export_reading import read_export
 from cvat_export.instance_rows import parse_row
+from cvat_export.local_dataset import read_local, unpushed_proposals
 from cvat_export.pulling import Finished, pull_export, pull_task
-from cvat_export.push_plan import read_local, unpushed_proposals
 from cvat_export.push_record import PushRecord
 from cvat_export.safe_zip import open_zip
 from cvat_export.server import CvatServer

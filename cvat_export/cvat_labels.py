@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 from cvat_export.errors import CvatExportError
 from cvat_export.skeleton import Skeleton, canonical_name
 from cvat_export.skeleton_layout import lay_out
+from cvat_export.skeleton_shapes import skeleton_category
 
 SUSPECT_ATTRIBUTE = "suspect"
 MAX_NAME_LENGTH = 64  # of labels and sublabels, in CVAT's API
@@ -91,6 +92,20 @@ def edge_notes(wanted: Skeleton, category: str, labels: Sequence[Mapping[str, An
             )
             notes.append(f"label {category!r}: it {verb} the edges {listed}; annotators see other lines")
     return notes
+
+
+def label_skeleton(label: Mapping[str, Any]) -> Skeleton:
+    """The skeleton that a label draws; without edges where its SVG is broken, joints in the sublabels' order then."""
+    where = f"label {label['name']!r}"
+    try:
+        drawing = _read_drawing(label)
+    except CvatExportError:
+        drawing = _Drawing(tuple(str(sublabel["name"]) for sublabel in label["sublabels"]), frozenset())
+    places = {name: place for place, name in enumerate(drawing.joints, start=1)}
+    edges = sorted(tuple(sorted(places[name] for name in edge)) for edge in drawing.edges if len(edge) == 2)
+    category = skeleton_category(str(label["name"]), drawing.joints, [(a, b) for a, b in edges], where)
+    assert category.skeleton is not None
+    return category.skeleton
 
 
 def joint_ids(label: Mapping[str, Any], skeleton: Skeleton) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from cvat_export.changes import InstanceChange, compare, match_instances, rejoin_bbox
-from cvat_export.cvat_labels import joint_ids
+from cvat_export.cvat_labels import joint_ids, label_skeleton
 from cvat_export.errors import CvatExportError
 from cvat_export.export_reading import Export
 from cvat_export.joint_mapping import map_joints
 from cvat_export.labels import Instance, Keypoints
-from cvat_export.push_record import PushedProposal, PushedTask, PushRecord
-from cvat_export.server import CvatServer, RemoteFrame, RemoteJob
+from cvat_export.push_record import PushedProposal, PushRecord
+from cvat_export.remote import RemoteFrame, RemoteJob
+from cvat_export.server import CvatServer
 from cvat_export.shapes import Shape, decode_shape
 from cvat_export.skeleton import Skeleton
 
@@ -42,7 +43,7 @@ class PulledInstance:
     corrected: Instance | None
     change: InstanceChange
     shape_id: int | None
-    source: str | None
+    source: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,28 +84,26 @@ def pull_task(server: CvatServer, task_id: int, record: PushRecord | None, rule:
     """
     task = server.task(task_id)
     pushed = next((known for known in record.tasks.values() if known.id == task_id), None) if record else None
-    all_labels = server.labels(task_id=task_id)
-    labels = [label for label in all_labels if label["type"] == "skeleton"]
-    if not labels:
+    labels = server.labels(task_id=task_id)
+    reader = _Reader([label for label in labels if label["type"] == "skeleton"], record)
+    if not reader.skeletons:
         raise CvatExportError(f"task {task_id} ({task.name}): has no skeleton label, expected one: no poses to pull")
-    reader = _Reader(labels, record)
+    if pushed and record and record.category not in reader.skeletons:
+        raise CvatExportError(
+            f"task {task_id} ({task.name}): has no label {record.category!r} any more, under which its proposals were "
+            f"pushed, but {', '.join(reader.skeletons)}; rename it back in CVAT, or pull with --task only"
+        )
     jobs, frames, content = server.jobs(task_id), server.frames(task_id), server.annotations(task_id)
-    notes = [f"task {task_id} ({task.name}): {note}" for note in _notes(content, frames, all_labels)]
-    by_frame: dict[int, list[Shape]] = {}
-    for shape in content["shapes"]:
-        if shape["type"] == "skeleton" and shape["label_id"] in reader.names:
-            by_frame.setdefault(shape["frame"], []).append(shape)
+    shapes = reader.by_frame(content["shapes"])
+    current = pushed.current if pushed else {}
     pulled = []
     for frame in frames:
-        if frame.deleted:
-            continue
         mine = [job for job in jobs if job.start_frame <= frame.number <= job.stop_frame]  # several where they overlap
         finished = bool(mine) and all(is_finished(job, rule) for job in mine)
-        if rule is not Finished.ALL and not finished:
+        if frame.deleted or not (finished or rule is Finished.ALL):
             continue
-        job = mine[0] if mine else None
-        proposals = _current(pushed, frame.name)
-        instances = reader.instances(by_frame.get(frame.number, ()), proposals, frame, finished)
+        instances = reader.instances(shapes.get(frame.number, ()), current.get(frame.name, ()), frame, finished)
+        first = mine[0] if mine else None
         pulled.append(
             PulledFrame(
                 frame.name,
@@ -112,12 +111,13 @@ def pull_task(server: CvatServer, task_id: int, record: PushRecord | None, rule:
                 frame.height,
                 task_id,
                 frame.number,
-                job.id if job else None,
-                job.assignee if job else None,
+                first.id if first else None,
+                first.assignee if first else None,
                 finished,
                 tuple(instances),
             )
         )
+    notes = [f"task {task_id} ({task.name}): {note}" for note in _notes(content, frames, labels)]
     return PulledTask(task_id, task.name, reader.skeletons, tuple(pulled), tuple(notes))
 
 
@@ -126,76 +126,100 @@ def pull_export(
 ) -> PulledTask:
     """The same from a file that a person downloaded. proposals: by image, without suffix; skeletons: by category.
 
-    A file says neither ids nor which jobs are finished: subjects are matched by OKS, `finished` holds for all.
+    A file says neither ids nor which jobs are finished: subjects are matched by OKS, `finished` holds for all. Images
+    of proposals that the file does not have are named in the notes. Raises CvatExportError where the file has other
+    categories or joints than the proposals.
     """
     own = {c.name: c.skeleton for c in export.dataset.categories if c.skeleton is not None}
+    _check_comparable(own, skeletons, export.format)
     wanted = {**own, **skeletons}
     frames = []
     for number, image in enumerate(export.dataset.images):
         name = PurePosixPath(image.file_name).name
-        found = [_in_order(i, own[i.category], wanted[i.category]) for i in image.instances if i.category in own]
-        proposed = proposals.get(PurePosixPath(name).stem, ())
-        size = (image.width, image.height)
-        instances = []
-        for category, skeleton in wanted.items():
-            mine = [proposal for proposal in proposed if proposal.instance.category == category]
-            theirs = [instance for instance in found if instance.category == category]
-            pairs = dict(match_instances([p.instance for p in mine], theirs, skeleton, LIKELY_SUBJECT_OKS))
-            for position, proposal in enumerate(mine):
-                corrected = theirs[pairs[position]] if position in pairs else None
-                instances.append(_judged(proposal, corrected, skeleton, size, finished))
-            added = [one for position, one in enumerate(theirs) if position not in set(pairs.values())]
-            instances += [_judged(None, one, skeleton, size, finished) for one in added]
-        frames.append(PulledFrame(name, *size, 0, number, None, None, finished, tuple(instances)))
-    return PulledTask(0, export.format, wanted, tuple(frames), export.notes)
+        labelled = [_in_order(i, own[i.category], wanted[i.category]) for i in image.instances if i.category in own]
+        found, proposed = dict(enumerate(labelled)), proposals.get(PurePosixPath(name).stem, ())
+        size, pairs = (image.width, image.height), _pair_alike(proposed, found, wanted, LIKELY_SUBJECT_OKS)
+        judged = _judge(proposed, found, pairs, wanted, size, finished)
+        instances = tuple(replace(pulled, shape_id=None) for pulled in judged)
+        frames.append(PulledFrame(name, *size, 0, number, None, None, finished, instances))
+    absent = sorted(proposals.keys() - {PurePosixPath(frame.name).stem for frame in frames})
+    notes = [f"image {stem}: is not in the file, so nothing is known of it" for stem in absent]
+    return PulledTask(0, export.format, wanted, tuple(frames), (*export.notes, *notes))
 
 
 class _Reader:
     """Shapes as instances: knows each label's joints."""
 
     def __init__(self, labels: Sequence[Mapping[str, Any]], record: PushRecord | None) -> None:
-        self.names: dict[int, str] = {label["id"]: label["name"] for label in labels}
+        self._names: dict[int, str] = {label["id"]: label["name"] for label in labels}
         self.skeletons = {label["name"]: _skeleton(label, record) for label in labels}
         self._joint_ids = {label["id"]: joint_ids(label, self.skeletons[label["name"]]) for label in labels}
+
+    def by_frame(self, shapes: Sequence[Shape]) -> dict[int, list[Shape]]:
+        """The skeletons among the shapes, by frame number."""
+        found: dict[int, list[Shape]] = defaultdict(list)
+        for shape in shapes:
+            if shape["type"] == "skeleton" and shape["label_id"] in self._names:
+                found[shape["frame"]].append(shape)
+        return found
 
     def instances(
         self, shapes: Sequence[Shape], proposals: Sequence[PushedProposal], frame: RemoteFrame, finished: bool
     ) -> Iterator[PulledInstance]:
-        """Each proposal with its correction, then what people added."""
-        found = {shape["id"]: (shape, self._decode(shape)) for shape in shapes}
-        pairs = self._pair(found, proposals)
-        for proposal in proposals:
-            skeleton = self.skeletons[proposal.instance.category]
-            shape, corrected = found[pairs[proposal.key]] if proposal.key in pairs else (None, None)
-            yield _judged(proposal, corrected, skeleton, (frame.width, frame.height), finished, shape)
-        for shape_id in sorted(found.keys() - set(pairs.values())):
-            shape, corrected = found[shape_id]
-            skeleton = self.skeletons[corrected.category]
-            yield _judged(None, corrected, skeleton, (frame.width, frame.height), finished, shape)
-
-    def _decode(self, shape: Shape) -> Instance:
-        return decode_shape(shape, self.names[shape["label_id"]], self._joint_ids[shape["label_id"]])
-
-    def _pair(self, found: Mapping[int, tuple[Shape, Instance]], proposals: Sequence[PushedProposal]) -> dict[str, int]:
-        """Key -> shape id: by the id that edits keep, else, where labels were imported anew, by likeness."""
+        """Each proposal with its correction: by the id that edits keep or, after an import, by likeness."""
+        by_id = {shape["id"]: shape for shape in shapes}
+        found = {shape_id: self._decode(shape) for shape_id, shape in by_id.items()}
         pairs = {
             proposal.key: proposal.shape_id
             for proposal in proposals
-            if proposal.shape_id in found and found[proposal.shape_id][1].category == proposal.instance.category
+            if proposal.shape_id in found and found[proposal.shape_id].category == proposal.instance.category
         }
+        lost = [proposal for proposal in proposals if proposal.key not in pairs]
         taken = set(pairs.values())
-        for category, skeleton in self.skeletons.items():
-            lost = [p for p in proposals if p.key not in pairs and p.instance.category == category]
-            others = [
-                shape_id
-                for shape_id, (shape, instance) in sorted(found.items())
-                if shape_id not in taken and instance.category == category and shape["source"] != "manual"
-            ]
-            matched = match_instances(
-                [p.instance for p in lost], [found[shape_id][1] for shape_id in others], skeleton, SAME_SUBJECT_OKS
-            )
-            pairs |= {lost[first].key: others[second] for first, second in matched}
-        return pairs
+        others = {i: one for i, one in found.items() if i not in taken and by_id[i]["source"] != "manual"}
+        pairs |= _pair_alike(lost, others, self.skeletons, SAME_SUBJECT_OKS)
+        for pulled in _judge(proposals, found, pairs, self.skeletons, (frame.width, frame.height), finished):
+            source = None if pulled.shape_id is None else by_id[pulled.shape_id]["source"]
+            yield replace(pulled, source=source)
+
+    def _decode(self, shape: Shape) -> Instance:
+        return decode_shape(shape, self._names[shape["label_id"]], self._joint_ids[shape["label_id"]])
+
+
+def _pair_alike(
+    proposals: Sequence[PushedProposal],
+    found: Mapping[int, Instance],
+    skeletons: Mapping[str, Skeleton],
+    min_oks: float,
+) -> dict[str, int]:
+    """Key of a proposal -> id of what is found of the same subject."""
+    ids, pairs = sorted(found), dict[str, int]()
+    for category, skeleton in skeletons.items():
+        mine = [proposal for proposal in proposals if proposal.instance.category == category]
+        matched = match_instances([p.instance for p in mine], [found[i] for i in ids], skeleton, min_oks)
+        pairs |= {mine[first].key: ids[second] for first, second in matched}
+    return pairs
+
+
+def _judge(
+    proposals: Sequence[PushedProposal],
+    found: Mapping[int, Instance],
+    pairs: Mapping[str, int],
+    skeletons: Mapping[str, Skeleton],
+    size: tuple[int, int],
+    finished: bool,
+) -> Iterator[PulledInstance]:
+    """What happened to each proposal, then what people added. Corrections get the boxes that CVAT discarded."""
+    for proposal in proposals:
+        found_id = pairs.get(proposal.key)
+        corrected = None if found_id is None else found[found_id]
+        if corrected is not None:
+            corrected = replace(corrected, bbox_xyxy=rejoin_bbox(proposal.instance, corrected, *size))
+        change = compare(proposal.instance, corrected, skeletons[proposal.instance.category], finished)
+        yield PulledInstance(proposal, corrected, change, found_id)
+    for found_id in sorted(found.keys() - set(pairs.values())):
+        added = found[found_id]
+        yield PulledInstance(None, added, compare(None, added, skeletons[added.category], finished), found_id)
 
 
 def _notes(
@@ -213,24 +237,14 @@ def _notes(
         yield f"{len(deleted)} deleted frames: left out ({', '.join(deleted[:5])}{', …' if deleted[5:] else ''})"
 
 
-def _judged(
-    proposal: PushedProposal | None,
-    corrected: Instance | None,
-    skeleton: Skeleton,
-    size: tuple[int, int],
-    finished: bool,
-    shape: Shape | None = None,
-) -> PulledInstance:
-    """What happened to a proposal; the correction gets the box that CVAT discarded."""
-    if proposal and corrected:
-        corrected = _with_bbox(corrected, rejoin_bbox(proposal.instance, corrected, *size))
-    change = compare(proposal.instance if proposal else None, corrected, skeleton, finished)
-    shape = shape or {}
-    return PulledInstance(proposal, corrected, change, shape.get("id"), shape.get("source"))
-
-
-def _current(task: PushedTask | None, name: str) -> list[PushedProposal]:
-    return task.current.get(name, []) if task else []
+def _check_comparable(own: Mapping[str, Skeleton], proposed: Mapping[str, Skeleton], where: str) -> None:
+    for name, skeleton in proposed.items():
+        if name not in own or None in skeleton.sources_in(own[name]):
+            got = ", ".join(f"{n} ({', '.join(s.joints)})" for n, s in own.items())
+            raise CvatExportError(
+                f"{where}: got the labels {got}; expected {name!r} with the joints of the proposals, "
+                f"{', '.join(skeleton.joints)}; name the folder that this export was made from"
+            )
 
 
 def _in_order(instance: Instance, own: Skeleton, wanted: Skeleton) -> Instance:
@@ -241,12 +255,7 @@ def _in_order(instance: Instance, own: Skeleton, wanted: Skeleton) -> Instance:
 
 
 def _skeleton(label: Mapping[str, Any], record: PushRecord | None) -> Skeleton:
-    """The skeleton pushed under this label; else the label's own, its joints in the order of its sublabels."""
+    """The skeleton that was pushed under this label, else the one that the label draws."""
     if record and record.skeleton and label["name"] == record.category:
         return record.skeleton
-    joints = tuple(sublabel["name"] for sublabel in label["sublabels"])
-    return Skeleton(label["name"], joints)
-
-
-def _with_bbox(instance: Instance, bbox: Any) -> Instance:
-    return replace(instance, bbox_xyxy=bbox)
+    return label_skeleton(label)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cvat_export.cvat_labels import SUSPECT_ATTRIBUTE, edge_notes, label_problems
-from cvat_export.push_plan import LocalDataset, PushPlan, make_plan
+from cvat_export.local_dataset import LocalDataset
+from cvat_export.push_plan import PushPlan, make_plan
 from cvat_export.push_record import PushRecord
-from cvat_export.server import CvatServer, RemoteProject, RemoteTask, RemoteUser
+from cvat_export.remote import RemoteProject, RemoteTask, RemoteUser
+from cvat_export.server import CvatServer
 
 _OLDEST = (2, 20)  # that has /api/requests for every background job
 

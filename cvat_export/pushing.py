@@ -12,7 +12,8 @@ from typing import Any
 from cvat_export.cvat_labels import default_guide, joint_ids, label_specification
 from cvat_export.errors import CvatExportError
 from cvat_export.labels import Instance
-from cvat_export.push_plan import LocalDataset, LocalImage, task_images
+from cvat_export.local_dataset import LocalDataset, LocalImage
+from cvat_export.push_plan import task_images
 from cvat_export.push_preflight import Preflight, PushOptions, suspect_attribute
 from cvat_export.push_record import (
     PushedProposal,
@@ -22,7 +23,9 @@ from cvat_export.push_record import (
     project_event,
     sending_event,
 )
-from cvat_export.server import CvatServer, RemoteFrame, RemoteJob, RemoteProject, RemoteTask, attempt
+from cvat_export.remote import RemoteFrame, RemoteJob, RemoteProject, RemoteTask
+from cvat_export.retrying import attempt
+from cvat_export.server import CvatServer
 from cvat_export.shapes import Shape, decode_shape, encode_shape, match_equal, same_skeleton
 from cvat_export.suspects import find_suspects
 

@@ -1,14 +1,13 @@
 """CVAT over its API: frozen values out, plain calls in. With annotator/cvat_function.py the only importer of cvat_sdk.
 
 Reading is repeated here when the network fails. A call that changes something is not: whether it arrived is unknown, so
-it raises `TransientError`, and the caller looks before it acts again (see `attempt`).
+it raises `TransientError`, and the caller looks before it acts again (see `retrying.attempt`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,23 +16,14 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from cvat_export.errors import CvatExportError
+from cvat_export.remote import RemoteFrame, RemoteJob, RemoteProject, RemoteTask, RemoteUser
+from cvat_export.retrying import Sleep, TransientError, attempt
 
-ATTEMPTS = 6  # of one call or step, before a fault is given up on
-LONGEST_PAUSE_SECONDS = 30.0
 IMAGE_QUALITY = 95  # of CVAT's compressed copy, which people see; the original stays as it is
 _TIMEOUT_SECONDS = (10.0, 120.0)  # to connect, to read
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 T = TypeVar("T")
-Sleep = Callable[[float], object]
-
-
-class TransientError(CvatExportError):
-    """The network or the server failed in a way that passes. retry_after: seconds the server asked to wait."""
-
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -48,86 +38,6 @@ class Login:
 
     def __repr__(self) -> str:
         return f"Login(host={self.host!r})"
-
-
-@dataclass(frozen=True)
-class RemoteUser:
-    """A user. groups: CVAT's own admin, user, worker; empty where the server does not say."""
-
-    name: str
-    groups: tuple[str, ...]
-
-    @property
-    def may_create(self) -> bool:
-        """Whether projects and tasks may be made: workers may not."""
-        return not self.groups or bool({"admin", "user"} & set(self.groups))
-
-
-@dataclass(frozen=True)
-class RemoteProject:
-    """A project. guide_id: of its annotation guide, if it has one."""
-
-    id: int
-    name: str
-    guide_id: int | None
-
-
-@dataclass(frozen=True)
-class RemoteTask:
-    """A task. size: frames; 0 as long as its data are not there."""
-
-    id: int
-    name: str
-    project_id: int | None
-    size: int
-
-
-@dataclass(frozen=True)
-class RemoteJob:
-    """A job: the frames start_frame to stop_frame, both included, of a task. updated: as the server writes times."""
-
-    id: int
-    task_id: int
-    start_frame: int
-    stop_frame: int
-    stage: str
-    state: str
-    assignee: str | None
-    updated: str
-
-    @property
-    def untouched(self) -> bool:
-        """Whether nobody has begun to work on it."""
-        return self.stage == "annotation" and self.state == "new"
-
-
-@dataclass(frozen=True)
-class RemoteFrame:
-    """A frame of a task. name: as the server keeps it."""
-
-    number: int
-    name: str
-    width: int
-    height: int
-    deleted: bool
-
-
-def attempt(step: Callable[[], T], sleep: Sleep = time.sleep, attempts: int = ATTEMPTS) -> T:
-    """Run a step that first looks what there is, again after a passing fault. Raises the last fault."""
-    for number in range(attempts):
-        try:
-            return step()
-        except TransientError as fault:
-            if number == attempts - 1:
-                raise
-            sleep(pause(number, fault.retry_after))
-    raise AssertionError("unreachable")
-
-
-def pause(number: int, retry_after: float = 0.0) -> float:
-    """Seconds before attempt `number` + 1: doubling, with jitter so that many clients do not come back together."""
-    doubling = min(LONGEST_PAUSE_SECONDS, 0.5 * 2**number)
-    return max(retry_after, doubling * random.uniform(0.5, 1.0))
 
 
 class CvatServer:
@@ -145,7 +55,6 @@ class CvatServer:
             self._client = Client(login.host, logger=silent, config=Config(), check_server_version=False)
         except (CvatSdkException, ValueError) as error:
             raise CvatExportError(f"{login.host}: is no address of a CVAT server: {self._clean(error)}") from None
-        self._client.api_client.configuration.retries = urllib3.Retry(0, redirect=3)
         self._client.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = urllib3.Retry(0, redirect=3)
         if login.organization is not None:
             self._client.organization_slug = login.organization
@@ -157,12 +66,14 @@ class CvatServer:
 
     def version(self) -> str:
         """The server's version. The first call to make: it does not insist, as an address may be wrong."""
-        return str(attempt(lambda: self._decoded(self._request("GET", "server/about")), self.sleep, 2)["version"])
+        about = attempt(lambda: self._decoded(self._request("GET", "server/about")), self.sleep, attempts=2)
+        if not isinstance(about, Mapping) or "version" not in about:
+            raise CvatExportError(f"{self.login.host}: is no CVAT server: /api/server/about names no version")
+        return str(about["version"])
 
     def user(self) -> RemoteUser:
         """As whom the server knows us. Raises CvatExportError for wrong credentials."""
-        row = self._get("users/self")
-        return RemoteUser(row["username"], tuple(row.get("groups") or ()))
+        return RemoteUser.from_row(self._get("users/self"))
 
     def find_user(self, name: str) -> int | None:
         """The id of the user with exactly that name."""
@@ -171,11 +82,11 @@ class CvatServer:
     def find_projects(self, name: str) -> list[RemoteProject]:
         """All projects of exactly that name, oldest first."""
         rows = [row for row in self._pages("projects", name=name) if row["name"] == name]
-        return sorted((_project(row) for row in rows), key=lambda project: project.id)
+        return sorted((RemoteProject.from_row(row) for row in rows), key=lambda project: project.id)
 
     def create_project(self, name: str, label: Mapping[str, Any]) -> RemoteProject:
         """A new project with one label, as `cvat_labels.label_specification` describes it."""
-        return _project(self._write("POST", "projects", {"name": name, "labels": [label]}))
+        return RemoteProject.from_row(self._write("POST", "projects", {"name": name, "labels": [label]}))
 
     def delete_project(self, project_id: int) -> None:
         """Delete a project with all that is in it."""
@@ -192,19 +103,21 @@ class CvatServer:
 
     def project(self, project_id: int) -> RemoteProject:
         """The project of that id."""
-        return _project(self._get(f"projects/{project_id}"))
+        return RemoteProject.from_row(self._get(f"projects/{project_id}"))
 
     def tasks(self, project_id: int) -> list[RemoteTask]:
         """The tasks of a project, oldest first."""
-        return sorted((_task(row) for row in self._pages("tasks", project_id=project_id)), key=lambda task: task.id)
+        return sorted(
+            (RemoteTask.from_row(row) for row in self._pages("tasks", project_id=project_id)), key=lambda task: task.id
+        )
 
     def task(self, task_id: int) -> RemoteTask:
         """The task of that id."""
-        return _task(self._get(f"tasks/{task_id}"))
+        return RemoteTask.from_row(self._get(f"tasks/{task_id}"))
 
     def create_task(self, name: str, project_id: int, segment_size: int) -> RemoteTask:
         """A task without data."""
-        return _task(
+        return RemoteTask.from_row(
             self._write("POST", "tasks", {"name": name, "project_id": project_id, "segment_size": segment_size})
         )
 
@@ -257,7 +170,7 @@ class CvatServer:
     def jobs(self, task_id: int) -> list[RemoteJob]:
         """The annotation jobs of a task, by their frames."""
         rows = [row for row in self._pages("jobs", task_id=task_id) if row.get("type", "annotation") == "annotation"]
-        return sorted(map(_job, rows), key=lambda job: (job.start_frame, job.id))
+        return sorted(map(RemoteJob.from_row, rows), key=lambda job: (job.start_frame, job.id))
 
     def assign(self, job_id: int, user_id: int) -> None:
         """Give a job to a user."""
@@ -389,25 +302,3 @@ def _reason(error: Any) -> str:
 
 def _seconds(retry_after: str | None) -> float:
     return float(retry_after) if retry_after and retry_after.isdigit() else 0.0
-
-
-def _project(row: Mapping[str, Any]) -> RemoteProject:
-    return RemoteProject(row["id"], row["name"], row.get("guide_id"))
-
-
-def _task(row: Mapping[str, Any]) -> RemoteTask:
-    return RemoteTask(row["id"], row["name"], row.get("project_id"), row.get("size") or 0)
-
-
-def _job(row: Mapping[str, Any]) -> RemoteJob:
-    assignee = row.get("assignee") or {}
-    return RemoteJob(
-        id=row["id"],
-        task_id=row["task_id"],
-        start_frame=row["start_frame"],
-        stop_frame=row["stop_frame"],
-        stage=row["stage"],
-        state=row["state"],
-        assignee=assignee.get("username"),
-        updated=row["updated_date"],
-    )

@@ -11,7 +11,6 @@ import click
 from annotator.commands.options import json_option, server_options
 
 if TYPE_CHECKING:
-    from cvat_export.push_plan import LocalDataset
     from cvat_export.push_preflight import Preflight, PushOptions
     from cvat_export.pushing import Pushed
 
@@ -54,7 +53,7 @@ def command(dataset: Path, as_json: bool, **options: Any) -> int:
     from annotator.errors import AnnotatorError
     from annotator.predictions import with_joint_scores
     from cvat_export.coco import read_coco
-    from cvat_export.push_plan import read_local
+    from cvat_export.local_dataset import read_local
     from cvat_export.push_preflight import PushOptions, preflight
     from cvat_export.push_record import PushRecord, record_folder
     from cvat_export.pushing import push
@@ -80,14 +79,14 @@ def command(dataset: Path, as_json: bool, **options: Any) -> int:
                 f"nothing was pushed; {len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)
             )
         if options["dry_run"]:
-            _print_plan(local, found, asked, as_json)
+            _print_plan(found, asked, as_json)
             return 0
-        with _bar(local, found) as bar:
+        with _bar(found) as bar:
             done = push(server, local, record, found, asked, bar.update)
     return _report(found, done, asked, as_json)
 
 
-def _bar(local: LocalDataset, found: Preflight) -> Any:
+def _bar(found: Preflight) -> Any:
     from tqdm import tqdm
 
     images = [image for rows in found.plan.new_tasks.values() for image in rows]
@@ -95,7 +94,7 @@ def _bar(local: LocalDataset, found: Preflight) -> Any:
     return tqdm(desc="push", total=total, unit="", disable=None)
 
 
-def _plan_rows(local: LocalDataset, found: Preflight, asked: PushOptions) -> dict[str, Any]:
+def _plan_rows(found: Preflight, asked: PushOptions) -> dict[str, Any]:
     plan = found.plan
     return {
         "project": asked.project,
@@ -122,8 +121,8 @@ def _plan_rows(local: LocalDataset, found: Preflight, asked: PushOptions) -> dic
     }
 
 
-def _print_plan(local: LocalDataset, found: Preflight, asked: PushOptions, as_json: bool) -> None:
-    rows = _plan_rows(local, found, asked)
+def _print_plan(found: Preflight, asked: PushOptions, as_json: bool) -> None:
+    rows = _plan_rows(found, asked)
     if as_json:
         click.echo(json.dumps(rows))
         return

@@ -2,14 +2,14 @@
 
 import pytest
 
-from cvat_export import server as server_module
+from cvat_export import retrying
 from tests.cvat_standin import StandInServer
 
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(server_module, "pause", lambda number, retry_after=0.0: 0.0)
+    monkeypatch.setattr(retrying, "pause", lambda number, retry_after=0.0: 0.0)
     for name in ("CVAT_USERNAME", "CVAT_PASSWORD", "CVAT_ORGANIZATION"):
         monkeypatch.delenv(name, raising=False)
     with StandInServer() as running:

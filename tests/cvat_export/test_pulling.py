@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from cvat_export.cvat_labels import label_specification
 from cvat_export.pulling import Finished, pull_task
-from cvat_export.server import RemoteFrame, RemoteJob, RemoteTask
+from cvat_export.remote import RemoteFrame, RemoteJob, RemoteTask
 from cvat_export.skeleton import Skeleton
 
 PAIR = Skeleton("pair", ("nose", "tail"), edges=((0, 1),))
