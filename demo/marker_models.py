@@ -158,7 +158,7 @@ def pose_card() -> ModelCard:
         skeleton=read_skeleton("coco17"),
         input=InputCard(width=POSE_INPUT[1], height=POSE_INPUT[0]),
         crop=CropCard(padding=1.25, border=(114, 114, 114)),
-        head=HeatmapHead(kind="heatmap", alignment="half-pixel", decoding="dark", dark_sigma=1.5),
+        head=HeatmapHead(kind="heatmap", alignment="half-pixel", decoding="dark", sigma=1.5),
         flip_test=False,  # a mirrored figure still wears its left colours on its left
         training_data="none: made of colour filters for the figures that `python -m demo footage` draws",
         licence="Apache-2.0",

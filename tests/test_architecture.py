@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "annotator": {"trainers", "cvat_export", "frame_tools"},
-    "trainers": {"cvat_export"},
+    "trainers": {"cvat_export", "frame_tools"},
     "cvat_export": set(),
     "frame_tools": set(),
 }

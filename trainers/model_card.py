@@ -27,7 +27,7 @@ from cvat_export.skeleton import (
     parse_skeleton,
     read_skeleton,
 )
-from trainers.codecs import Alignment, Column, Decoding, Size, Unit
+from trainers.codecs import Activation, Alignment, Column, Decoding, Size, Unit
 from trainers.errors import TrainersError
 from trainers.runtimes.metadata import CARD_KEY
 
@@ -80,16 +80,28 @@ class CropCard(_Part):
 
 
 class HeatmapHead(_Part):
-    """One map a joint, then `background_channels` that mean no joint. Of five dimensions the last stage counts."""
+    """One map a joint, then `background_channels` that mean no joint. Of five dimensions the last stage counts.
+
+    sigma: of the training's targets, in cells. occluded_is_negative: the peak is the largest absolute value, and a
+    negative one is a joint that is hidden. visibility_output: logits (n, joints), below 0 for a hidden one.
+    """
 
     kind: Literal["heatmap"]
     output: Output = 0
     layout: Literal["nchw", "nhwc"] = "nchw"
     alignment: Alignment  # without a default: a wrong one shifts every joint, and nothing else shows it
     decoding: Decoding = "dark"
-    dark_sigma: float = Field(default=2.0, gt=0, le=16)
-    activation: Literal["none", "sigmoid"] = "none"
+    sigma: float = Field(default=2.0, gt=0, le=16)
+    activation: Activation = "none"
     background_channels: int = Field(default=0, ge=0)
+    occluded_is_negative: bool = False
+    visibility_output: Output | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> HeatmapHead:
+        if self.occluded_is_negative and self.activation != "none":
+            raise ValueError(f"occluded_is_negative: got activation {self.activation}, after which nothing is negative")
+        return self
 
 
 class SimccHead(_Part):
@@ -122,6 +134,13 @@ class CoordinatesHead(_Part):
         return self
 
 
+class Calibration(_Part):
+    """Scores that mean what they say: sigmoid((logit(score) + bias) / temperature), fitted by `annotator evaluate`."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    bias: float = 0.0
+
+
 def _skeleton(value: Any, info: ValidationInfo) -> Skeleton:
     """A skeleton from itself, its embedded name, its description, or a file beside the card."""
     if isinstance(value, Skeleton):
@@ -149,6 +168,7 @@ class ModelCard(_Part):
     crop: CropCard = CropCard()
     head: Annotated[HeatmapHead | SimccHead | CoordinatesHead, Field(discriminator="kind")]
     flip_test: bool = True
+    calibration: Calibration | None = None
     training_data: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     licence: str = ""
@@ -221,6 +241,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "head.heatmap": HeatmapHead,
     "head.simcc": SimccHead,
     "head.coordinates": CoordinatesHead,
+    "calibration": Calibration,
 }
 
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trainers.codecs import Alignment, average_mirrored, decode_coordinates, decode_heatmaps, decode_simcc
+from trainers.codecs import (
+    Alignment,
+    average_mirrored,
+    decode_coordinates,
+    decode_heatmaps,
+    decode_simcc,
+    turn_negative,
+)
+from trainers.codecs.peaks import sigmoid
 from trainers.errors import TrainersError
-from trainers.model_card import CoordinatesHead, HeatmapHead, ModelCard, SimccHead, pick_output
+from trainers.model_card import Calibration, CoordinatesHead, HeatmapHead, ModelCard, SimccHead, pick_output
 from trainers.network_input import check_input, encode_input
 from trainers.runtimes.session import Session
 
 Array = npt.NDArray[Any]
+_SURE = 1e-4  # how near to 0 and 1 a score may come, so that its logit stays finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +70,21 @@ def decode_outputs(
     """
     match card.head:
         case HeatmapHead():
-            return _decode_heatmaps(card, card.head, outputs, mirrored)
+            joints = _decode_heatmaps(card, card.head, outputs, mirrored)
         case SimccHead():
-            return _decode_simcc(card, card.head, outputs, mirrored)
+            joints = _decode_simcc(card, card.head, outputs, mirrored)
         case CoordinatesHead():
-            return _decode_coordinates(card, card.head, outputs, mirrored)
+            joints = _decode_coordinates(card, card.head, outputs, mirrored)
+    if card.calibration is None:
+        return joints
+    return replace(joints, scores=calibrate(joints.scores, card.calibration))
+
+
+def calibrate(scores: npt.NDArray[np.float32], calibration: Calibration) -> npt.NDArray[np.float32]:
+    """Scores as `Calibration` says. A score of 0, which means that nothing was found, stays 0."""
+    clear = scores.clip(_SURE, 1 - _SURE)
+    logits = np.log(clear / (1 - clear))
+    return np.where(scores > 0, sigmoid((logits + calibration.bias) / calibration.temperature), np.float32(0))
 
 
 def _decode_heatmaps(
@@ -74,10 +93,14 @@ def _decode_heatmaps(
     maps = _heatmaps(card, head, outputs)
     if mirrored is not None:
         maps = _average(card, maps, _heatmaps(card, head, mirrored), head.alignment)
-    xy, scores = decode_heatmaps(
-        maps, card.input.size, head.alignment, head.decoding, head.dark_sigma, head.activation == "sigmoid"
-    )
-    return InputJoints(xy, scores, np.ones(scores.shape, np.bool_))
+    seen = np.ones(maps.shape[:2], np.bool_)
+    if head.occluded_is_negative:
+        maps, is_hidden = turn_negative(maps)
+        seen = ~is_hidden
+    if head.visibility_output is not None:
+        seen = _seen(card, head, outputs, mirrored)
+    xy, scores = decode_heatmaps(maps, card.input.size, head.alignment, head.decoding, head.sigma, head.activation)
+    return InputJoints(xy, scores, seen)
 
 
 def _decode_simcc(
@@ -132,6 +155,25 @@ def _heatmaps(card: ModelCard, head: HeatmapHead, outputs: Mapping[str, Array]) 
         shape = "(n, h, w, channels)" if head.layout == "nhwc" else "(n, channels, h, w)"
         raise _misfit(card, "head.output", maps, f"{shape} with {channels} as channels")
     return np.asarray(maps[:, :joints], np.float32)
+
+
+def _seen(
+    card: ModelCard, head: HeatmapHead, outputs: Mapping[str, Array], mirrored: Mapping[str, Array] | None
+) -> npt.NDArray[np.bool_]:
+    """Which joints the model says can be seen, (n, joints); of two answers by their mean."""
+    logits = _visibility(card, head, outputs)
+    if mirrored is not None:
+        logits = logits + _visibility(card, head, mirrored)[:, list(card.skeleton.flip_order)]
+    return logits >= 0
+
+
+def _visibility(card: ModelCard, head: HeatmapHead, outputs: Mapping[str, Array]) -> Array:
+    assert head.visibility_output is not None
+    logits = pick_output(outputs, head.visibility_output, f"card {card.name!r}: head.visibility_output")
+    if logits.shape[1:] != (len(card.skeleton.joints),):
+        joints = f"{len(card.skeleton.joints)} joints of skeleton {card.skeleton.name!r}"
+        raise _misfit(card, "head.visibility_output", logits, f"(n, joints) with the {joints}")
+    return logits
 
 
 def _bins(card: ModelCard, head: SimccHead, outputs: Mapping[str, Array], axis: str) -> Array:

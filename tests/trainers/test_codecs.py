@@ -18,6 +18,7 @@ from trainers.codecs import (
     encode_heatmaps,
     encode_simcc,
     input_to_cells,
+    turn_negative,
 )
 
 ALIGNMENTS = ("half-pixel", "stride", "align-corners")
@@ -47,16 +48,34 @@ def test_where_the_cells_at_the_borders_lie(alignment, first, last):
     np.testing.assert_allclose(ends[:, 0], [first, last])
 
 
-@given(fractions, fractions, alignments, st.floats(1, 3), st.booleans())
-def test_dark_finds_gaussians_to_a_hundredth_of_a_cell(x, y, alignment, sigma, is_logit):
+@given(fractions, fractions, alignments, st.floats(1, 3), st.sampled_from(["none", "sigmoid", "softmax"]))
+def test_dark_finds_gaussians_to_a_hundredth_of_a_cell(x, y, alignment, sigma, activation):
     joint = _inside(x, y, margin=14)
     maps = encode_heatmaps(joint, SIZE, MAP, alignment, sigma)
-    if is_logit:
+    if activation != "none":
         clear = maps.clip(1e-4, 1 - 1e-4)
-        maps = np.log(clear / (1 - clear))
-    xy, scores = decode_heatmaps(maps, SIZE, alignment, "dark", 1.0, is_logit)
+        maps = np.log(clear / (1 - clear)) if activation == "sigmoid" else np.log(maps.clip(1e-12)) + 7
+    xy, scores = decode_heatmaps(maps, SIZE, alignment, "dark", 1.0, activation)
     np.testing.assert_allclose(xy, joint, atol=0.04)
-    assert 0.5 < scores[0] <= 1
+    assert 1 / (2 * sigma**2) < scores[0] <= 1
+
+
+@given(fractions, fractions, st.floats(1, 3))
+def test_a_perfect_softmax_scores_as_its_gaussian(x, y, sigma):
+    joint = _inside(x, y, margin=40)  # so far inside that no border takes a share
+    maps = encode_heatmaps(joint, SIZE, MAP, "half-pixel", sigma)
+    _, scores = decode_heatmaps(np.log(maps.clip(1e-30)), SIZE, "half-pixel", "dark", sigma, "softmax")
+    assert scores[0] == pytest.approx(maps.max(), abs=0.01)
+
+
+def test_negative_maps_are_turned_and_told():
+    maps = encode_heatmaps(np.array([[40.0, 60.0], [50.0, 70.0], [20.0, 30.0]]), SIZE, MAP, "half-pixel", 2.0)
+    signs = np.array([1, -1, 0], np.float32)
+    turned, is_negative = turn_negative(maps * signs[:, None, None])
+    assert is_negative.tolist() == [False, True, False]
+    np.testing.assert_array_equal(turned[:2], maps[:2])
+    spoilt = np.full((1, 4, 4), np.nan, np.float32)
+    assert not turn_negative(spoilt)[1].any()
 
 
 @given(fractions, fractions, alignments)

@@ -6,10 +6,11 @@ has the position NaN and the score 0.
 
 from trainers.codecs.cells import Alignment, Size, average_mirrored, cells_to_input, input_to_cells
 from trainers.codecs.coordinates import Column, Unit, decode_coordinates, encode_coordinates
-from trainers.codecs.heatmap import Decoding, decode_heatmaps, encode_heatmaps
+from trainers.codecs.heatmap import Activation, Decoding, decode_heatmaps, encode_heatmaps, turn_negative
 from trainers.codecs.simcc import decode_simcc, encode_simcc
 
 __all__ = [
+    "Activation",
     "Alignment",
     "Column",
     "Decoding",
@@ -24,4 +25,5 @@ __all__ = [
     "encode_heatmaps",
     "encode_simcc",
     "input_to_cells",
+    "turn_negative",
 ]

@@ -11,6 +11,7 @@ from trainers.codecs.cells import Alignment, FloatArray, Size, cells_to_input, i
 from trainers.codecs.peaks import dark_offsets, find_peaks, quarter_offsets, sigmoid
 
 Decoding = Literal["argmax", "quarter-offset", "dark"]
+Activation = Literal["none", "sigmoid", "softmax"]
 
 
 def encode_heatmaps(
@@ -35,31 +36,50 @@ def decode_heatmaps(
     input_size: Size,
     alignment: Alignment,
     decoding: Decoding = "dark",
-    dark_sigma: float = 2.0,
-    is_logit: bool = False,
+    sigma: float = 2.0,
+    activation: Activation = "none",
 ) -> tuple[FloatArray, FloatArray]:
     """Joints (..., 2) in pixels of the input, and scores (...), of heatmaps (..., h, w).
 
-    A score is the value of the map's highest cell, after a sigmoid if `is_logit`, cut to 0..1. A map that prefers no
-    cell (flat, or all NaN) has found nothing: xy is NaN, its score 0. Other NaN cells count as the lowest.
+    sigma: of the targets' Gaussians, in cells. A score is the value of the map's highest cell, cut to 0..1, after the
+    activation. A softmax shares 1 among all cells: its peak is divided by that of a perfect answer, 1 / (2 pi sigma^2).
+    A map that prefers no cell (flat, or all NaN) has found nothing: xy is NaN, its score 0. Other NaN cells count as
+    the lowest.
     """
     *outer, height, width = np.shape(heatmaps)
     maps = np.ascontiguousarray(heatmaps, np.float32).reshape(-1, height, width)
+    if activation == "softmax":
+        maps = _softmax(maps) * np.float32(2 * np.pi * sigma**2)
     positions, values = find_peaks(maps.reshape(-1, height * width))
     cells = np.stack([positions % width, positions // width], axis=1)
-    refined = cells + _offsets(maps, cells, decoding, dark_sigma, is_logit)
+    refined = cells + _offsets(maps, cells, decoding, sigma, activation == "sigmoid")
     xy = cells_to_input(refined, input_size, (width, height), alignment).astype(np.float32)
     found = ~np.isnan(values)
-    scores = np.where(found, sigmoid(values) if is_logit else values, 0).clip(0, 1)
+    scores = np.where(found, sigmoid(values) if activation == "sigmoid" else values, 0).clip(0, 1)
     return np.where(found[:, None], xy, np.nan).reshape(*outer, 2), scores.astype(np.float32).reshape(outer)
 
 
+def turn_negative(heatmaps: npt.NDArray[Any]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Heatmaps (..., h, w) whose largest absolute value is positive, and which of them (...) were turned for it."""
+    maps = np.asarray(heatmaps, np.float32)
+    lowest, highest = (np.nan_to_num(reach(maps, axis=(-2, -1))) for reach in (np.fmin.reduce, np.fmax.reduce))
+    is_negative = -lowest > highest
+    return np.where(is_negative[..., None, None], -maps, maps), is_negative
+
+
+def _softmax(maps: FloatArray) -> FloatArray:
+    """Over the cells of each map, (m, h, w); NaN cells share in nothing."""
+    shares = np.exp(maps - np.nan_to_num(np.fmax.reduce(maps, axis=(1, 2), keepdims=True)))
+    total: FloatArray = np.nansum(shares, axis=(1, 2), keepdims=True)
+    return np.divide(shares, total, out=np.full_like(shares, np.nan), where=total > 0)
+
+
 def _offsets(
-    maps: FloatArray, cells: npt.NDArray[np.intp], decoding: Decoding, dark_sigma: float, is_logit: bool
+    maps: FloatArray, cells: npt.NDArray[np.intp], decoding: Decoding, sigma: float, are_logits: bool
 ) -> FloatArray:
     match decoding:
         case "dark":
-            return dark_offsets(maps, cells, dark_sigma, is_logit)
+            return dark_offsets(maps, cells, sigma, are_logits)
         case "quarter-offset":
             return quarter_offsets(maps, cells)
         case "argmax":

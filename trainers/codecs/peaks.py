@@ -42,7 +42,7 @@ def quarter_offsets(maps: FloatArray, cells: Cells) -> Offsets:
     return np.where(inside, 0.25 * np.sign(slope), 0).astype(np.float32)
 
 
-def dark_offsets(maps: FloatArray, cells: Cells, sigma: float, is_logit: bool) -> Offsets:
+def dark_offsets(maps: FloatArray, cells: Cells, sigma: float, are_logits: bool) -> Offsets:
     """The maximum of a second-order Taylor expansion of the log of the map, smoothed by a Gaussian of `sigma` cells.
 
     Zhang et al., 2020 (DARK), equations 4 to 9, with second derivatives over one cell. Two things are ours. The
@@ -57,7 +57,7 @@ def dark_offsets(maps: FloatArray, cells: Cells, sigma: float, is_logit: bool) -
     centres = cells.clip(1, last - 1)
     radius = math.ceil(2.5 * sigma)
     patches = _patches(maps, centres, radius + 1)
-    if is_logit:
+    if are_logits:
         patches = sigmoid(patches)
     patches = np.nan_to_num(patches, nan=0)
     room = np.minimum(centres - 1, last - 1 - centres).clip(max=radius)
