@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -30,6 +29,7 @@ from cvat_export.skeleton import (
 from trainers.codecs import Activation, Alignment, Column, Decoding, Size, Unit
 from trainers.errors import TrainersError
 from trainers.runtimes.metadata import CARD_KEY
+from trainers.strict_values import StrictPart, describe_problems
 
 Output = int | str  # which output of the model: its place, from the end if negative, or its name
 Channels = tuple[float, float, float]
@@ -37,11 +37,7 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 Value = TypeVar("Value")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class InputCard(_Part):
+class InputCard(StrictPart):
     """What the network takes. A pixel p of 0..255 becomes (p / scale - mean) / std, by channel of `colours`."""
 
     width: int = Field(gt=0, le=8192)
@@ -67,7 +63,7 @@ class InputCard(_Part):
         return self
 
 
-class CropCard(_Part):
+class CropCard(StrictPart):
     """How a box becomes the input.
 
     padding: the box's sides are multiplied by it. contain: the shorter side then grows to the input's aspect;
@@ -79,7 +75,7 @@ class CropCard(_Part):
     border: tuple[Byte, Byte, Byte] = (0, 0, 0)
 
 
-class HeatmapHead(_Part):
+class HeatmapHead(StrictPart):
     """One map a joint, then `background_channels` that mean no joint. Of five dimensions the last stage counts.
 
     sigma: of the training's targets, in cells. occluded_is_negative: the peak is the largest absolute value, and a
@@ -104,7 +100,7 @@ class HeatmapHead(_Part):
         return self
 
 
-class SimccHead(_Part):
+class SimccHead(StrictPart):
     """Values over `split_ratio` bins a pixel. sigma: of the training's targets, in bins; a softmax's score needs it."""
 
     kind: Literal["simcc"]
@@ -116,7 +112,7 @@ class SimccHead(_Part):
     sigma: float = Field(default=6.0, gt=0)
 
 
-class CoordinatesHead(_Part):
+class CoordinatesHead(StrictPart):
     """A row of numbers a joint, in the skeleton's order. rows: how many, where more follow that are no joints."""
 
     kind: Literal["coordinates"]
@@ -134,7 +130,7 @@ class CoordinatesHead(_Part):
         return self
 
 
-class Calibration(_Part):
+class Calibration(StrictPart):
     """Scores that mean what they say: sigmoid((logit(score) + bias) / temperature), fitted by `annotator evaluate`."""
 
     temperature: float = Field(default=1.0, gt=0)
@@ -157,7 +153,7 @@ def _skeleton(value: Any, info: ValidationInfo) -> Skeleton:
     return read_skeleton(folder / value)
 
 
-class ModelCard(_Part):
+class ModelCard(StrictPart):
     """Everything that the toolkit must know of a pose model. flip_test: whether it may be run on mirrored crops."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -215,8 +211,7 @@ def parse_card(content: Any, where: str, folder: Path | None = None) -> ModelCar
     except CvatExportError as error:
         raise TrainersError(f"{where}: skeleton: {error}") from error
     except ValidationError as error:
-        problems = [_problem(dict(item)) for item in error.errors(include_url=False)]
-        raise TrainersError(f"{where}: {'; '.join(problems)}; see docs/model-cards.md") from error
+        raise TrainersError(f"{where}: {describe_problems(error, ModelCard)}; see docs/model-cards.md") from error
 
 
 def dump_card(card: ModelCard) -> str:
@@ -232,39 +227,6 @@ def pick_output(values: Mapping[str, Value], wanted: Output, where: str) -> Valu
         return list(values.values())[wanted]
     there = ", ".join(f"{place} {name!r}" for place, name in enumerate(values))
     raise TrainersError(f"{where}: names the output {wanted!r}, but the model has {there}; name one of these")
-
-
-_PARTS: dict[str, type[BaseModel]] = {
-    "": ModelCard,
-    "input": InputCard,
-    "crop": CropCard,
-    "head.heatmap": HeatmapHead,
-    "head.simcc": SimccHead,
-    "head.coordinates": CoordinatesHead,
-    "calibration": Calibration,
-}
-
-
-def _problem(error: dict[str, Any]) -> str:
-    """One of pydantic's errors as: where, got, expected."""
-    steps = [str(step) for step in error["loc"]]
-    part = ".".join(steps[:-1])
-    if steps[:1] == ["head"] and len(steps) > 1:
-        del steps[1]  # the kind, which stands in no file
-    place = ".".join(steps)
-    match error["type"]:
-        case "extra_forbidden":
-            known = ", ".join(_PARTS[part].model_fields) if part in _PARTS else "nothing"
-            return f"{place}: unknown key, expected {known}"
-        case "missing":
-            return f"{place}: is missing"
-        case "union_tag_not_found" | "union_tag_invalid":
-            got = error["ctx"].get("tag", "no kind")
-            return f"{place}.kind: got {got}, expected heatmap, simcc or coordinates"
-        case "value_error":
-            return ".".join([*steps, str(error["ctx"]["error"])])
-    expected = error["msg"].removeprefix("Input should be ")
-    return f"{place}: got {error['input']!r}, expected {expected[:1].lower()}{expected[1:]}"
 
 
 def _language(path: Path) -> str:

@@ -311,6 +311,6 @@ def test_the_cards_in_the_documentation_are_cards():
     assert whole
     for content in whole:
         parse_card(content, where="docs")
-    heads = [yaml.safe_load(block)["head"] for block in blocks if "skeleton:" not in block]
-    for head in heads:
-        _card(head=head)
+    parts = [yaml.safe_load(block) for block in blocks if "skeleton:" not in block]
+    for part in parts:
+        _card(**part)
