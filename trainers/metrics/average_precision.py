@@ -1,0 +1,75 @@
+"""OKS AP and AR: the ten numbers of pycocotools' COCOeval("keypoints").summarize(), equal to 1e-9."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.metrics.oks_matching import AREA_RANGES, OKS_THRESHOLDS, MatchTable, match_by_oks
+from trainers.metrics.pairs import Bools, Floats
+from trainers.metrics.tables import EstimateTable, TruthTable
+
+RECALLS = np.linspace(0.0, 1.0, 101)
+_AREAS = list(AREA_RANGES)
+
+
+def average_precision(
+    truth: TruthTable, estimates: EstimateTable, sigmas: tuple[float, ...] | Floats
+) -> dict[str, float]:
+    """AP, AP50, AP75, AP_M, AP_L, AR, AR50, AR75, AR_M, AR_L; NaN where the truth has nobody of that size."""
+    return summarise_matches(match_by_oks(truth, estimates, sigmas))
+
+
+def summarise_matches(table: MatchTable) -> dict[str, float]:
+    """See `average_precision`."""
+    curves = [
+        precision_and_recall(table.right[a], table.wrong[a], float(table.wanted[a].sum())) for a in range(len(_AREAS))
+    ]
+    summary: dict[str, float] = {}
+    for name, parts in zip(("AP", "AR"), zip(*curves, strict=True), strict=True):
+        everybody, medium, large = parts
+        summary |= {
+            name: float(everybody.mean()),
+            f"{name}50": float(everybody[_threshold(0.5)].mean()),
+            f"{name}75": float(everybody[_threshold(0.75)].mean()),
+            f"{name}_M": float(medium.mean()),
+            f"{name}_L": float(large.mean()),
+        }
+    return summary
+
+
+def resampled_ap(table: MatchTable, weights: npt.NDArray[np.integer]) -> Iterator[tuple[float, float]]:
+    """AP and AR over images that count `weights` times, (resamples, images): one pair a resample.
+
+    The copies of an estimate follow each other, as estimates of equal score in one file do.
+    """
+    image_wanted = np.bincount(table.truth_image[table.wanted[0]], minlength=weights.shape[1])
+    for row in weights:
+        weight = row[table.image].astype(np.float64)
+        there = weight > 0
+        right, wrong = table.right[0][:, there] * weight[there], table.wrong[0][:, there] * weight[there]
+        precision, recall = precision_and_recall(right, wrong, float(row @ image_wanted))
+        yield float(precision.mean()), float(recall.mean())
+
+
+def precision_and_recall(right: Bools | Floats, wrong: Bools | Floats, wanted: float) -> tuple[Floats, Floats]:
+    """Interpolated precision (thresholds, recalls) and the recall reached (thresholds,); NaN where nobody is wanted.
+
+    right, wrong: (thresholds, n), best estimate first, how often each counts.
+    """
+    if not wanted:
+        return np.full((len(right), len(RECALLS)), np.nan), np.full(len(right), np.nan)
+    hits, misses = np.cumsum(right, axis=1, dtype=np.float64), np.cumsum(wrong, axis=1, dtype=np.float64)
+    recall = hits / wanted
+    precision = hits / (misses + hits + np.spacing(1))
+    highest_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    padded = np.pad(highest_from_here, ((0, 0), (0, 1)))  # a recall that is never reached has precision 0
+    places = [np.searchsorted(row, RECALLS, side="left") for row in recall]
+    reached = recall[:, -1] if recall.shape[1] else np.zeros(len(recall))
+    return np.take_along_axis(padded, np.stack(places), axis=1), reached
+
+
+def _threshold(value: float) -> int:
+    return int(np.flatnonzero(np.isclose(OKS_THRESHOLDS, value))[0])
