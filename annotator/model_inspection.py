@@ -53,11 +53,8 @@ def inspect_model(path: Path, execution: Execution) -> ModelReport:
     Raises TrainersError where the file is no model.
     """
     model = identify(path)
-    runtimes = RUNTIMES[model.format] or ("openvino", "torch")  # of Ultralytics' pickles
-    if execution.runtime != "auto":
-        runtimes = (execution.runtime,)
     runs, metadata = [], {}
-    for runtime in runtimes:
+    for runtime in _runtimes(model, execution):
         try:
             session = _open(model, Execution(runtime, execution.device, execution.precision, execution.trust))  # type: ignore[arg-type]
             metadata = dict(session.metadata)
@@ -75,6 +72,16 @@ def inspect_model(path: Path, execution: Execution) -> ModelReport:
         card=card,
         notes=tuple(notes),
     )
+
+
+def _runtimes(model: ModelFile, execution: Execution) -> tuple[str, ...]:
+    if execution.runtime != "auto":
+        return (execution.runtime,)
+    if model.format is ModelFormat.PICKLE:
+        from annotator.detectors.ultralytics import OPENERS
+
+        return tuple(OPENERS)
+    return RUNTIMES[model.format]
 
 
 def _open(model: ModelFile, execution: Execution) -> Session:

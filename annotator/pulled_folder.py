@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from annotator.change_rows import CHANGES_FILE, Row, change_lines, count_fates, task_row
 from annotator.correction_report import write_correction_report
 from annotator.predictions import with_joint_scores
+from annotator.pulled_images import copy_images, pull_images
 from cvat_export.archive import write_archive
 from cvat_export.atomic import write_bytes, write_json_lines, write_text
 from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
@@ -24,12 +24,11 @@ from cvat_export.instance_rows import parse_row
 from cvat_export.local_dataset import read_local, unpushed_proposals
 from cvat_export.pulling import Finished, pull_export, pull_task
 from cvat_export.push_record import PushRecord
-from cvat_export.safe_zip import open_zip
 from cvat_export.server import CvatServer
 from cvat_export.skeleton import parse_skeleton
 
 ERRORS_FILE = "errors.jsonl"
-_TASKS = ".tasks"  # what the last pull read of each task
+_TASKS = ".tasks"  # what the last pull read of each task, and which frame's each image is
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,12 @@ def pull_into(
             write_text(path, json.dumps(row, ensure_ascii=False, allow_nan=False))
             read += 1
         rows.append(row)
-    for frame, file_name in zip(*_file_names(rows), strict=True):
-        if frame["finished"]:
-            _ensure_image(output / "images" / file_name, frame, server, record)
-        frame["file_name"] = file_name
-        progress(1)
+    frames = [frame for row in rows for frame in row["frames"]]
+    names = _file_names(frames)
+    finished = {name: frame for name, frame in zip(names, frames, strict=True) if frame["finished"]}
+    pull_images(output / "images", output / _TASKS / "images.json", finished, server, record, progress)
+    for name, frame in zip(names, frames, strict=True):
+        frame["file_name"] = name
     write_corrections(output, rows)
     return _summary(rows, read)
 
@@ -102,7 +102,7 @@ def pull_file_into(output: Path, export_path: Path, proposals: Path | None, fini
     (output / "images").mkdir(parents=True, exist_ok=True)
     row = task_row(task)
     names = [frame["file_name"] for frame in row["frames"] if frame["finished"]]
-    missing = _copy_images(output, names, export_path, proposals)
+    missing = copy_images(output / "images", names, export_path, proposals)
     row["frames"] = [frame for frame in row["frames"] if frame["file_name"] not in missing]
     row["notes"] += [f"{name}: its image is not in the file; say --proposals OUT" for name in sorted(missing)]
     write_corrections(output, [row])
@@ -127,8 +127,9 @@ def write_corrections(output: Path, rows: Sequence[Row]) -> None:
 
 def _fingerprint(server: CvatServer, task_id: int, rule: Finished, record: PushRecord | None) -> Any:
     """By which a task is known not to have changed: its jobs, its deleted frames, and what was pushed to it."""
-    pushed = sorted(key for task in record.tasks.values() for key in task.proposals) if record else []
-    digest = hashlib.sha256("".join(pushed).encode()).hexdigest()
+    pushed = record.task_with(task_id) if record else None
+    proposals = [proposal for mine in pushed.current.values() for proposal in mine] if pushed else []
+    digest = hashlib.sha256(json.dumps(sorted((p.key, p.shape_id) for p in proposals)).encode()).hexdigest()
     jobs = [[job.id, job.stage, job.state, job.assignee, job.updated] for job in server.jobs(task_id)]
     return [rule.value, digest, jobs, [frame.number for frame in server.frames(task_id) if frame.deleted]]
 
@@ -151,44 +152,11 @@ def _dataset(rows: Sequence[Row], frames: Sequence[Row]) -> Dataset:
     return Dataset(tuple(Category(name, skeleton) for name, skeleton in skeletons.items()), images)
 
 
-def _file_names(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """The frames of all tasks, and a name for each that lies in one folder and that no other has."""
-    frames = [frame for row in rows for frame in row["frames"]]
+def _file_names(frames: Sequence[Row]) -> list[str]:
+    """A name for each frame that lies in one folder and that no other has."""
     plain = [re.sub(r"[/\\]+", "_", frame["file_name"]).lstrip("._") for frame in frames]
     count = Counter(PurePosixPath(name).stem for name in plain)
-    names = [
+    return [
         name if count[PurePosixPath(name).stem] == 1 else f"task{frame['task']}-{frame['frame']}-{name}"
         for frame, name in zip(frames, plain, strict=True)
     ]
-    return frames, names
-
-
-def _ensure_image(path: Path, frame: Row, server: CvatServer, record: PushRecord | None) -> None:
-    """The frame's file: from where it was pushed if it is still there unchanged, else from the server."""
-    if path.exists():
-        return
-    pushed = record.images.get(frame["file_name"]) if record else None
-    if pushed and pushed[0].id == frame["task"]:
-        source = Path(pushed[1].path)
-        content = source.read_bytes() if source.is_file() else b""
-        if hashlib.sha256(content).hexdigest() == pushed[1].sha256:
-            write_bytes(path, content)
-            return
-    write_bytes(path, server.frame_bytes(frame["task"], frame["frame"]))
-
-
-def _copy_images(output: Path, names: Sequence[str], export_path: Path, proposals: Path | None) -> set[str]:
-    """Put images into the folder, from the proposals' folder or the file; gives the names of those found nowhere."""
-    local = {path.stem: path for path in (proposals / "images").iterdir()} if proposals else {}
-    missing = set(names)
-    for name in names:
-        if source := local.get(PurePosixPath(name).stem):  # CVAT may have renamed its suffix
-            write_bytes(output / "images" / name, source.read_bytes())
-            missing.discard(name)
-    if missing and zipfile.is_zipfile(export_path):
-        with open_zip(export_path) as archive:
-            members = {PurePosixPath(member).name: member for member in archive.names}
-            for name in missing & members.keys():
-                write_bytes(output / "images" / name, archive.read(members[name]))
-            missing -= members.keys()
-    return missing

@@ -95,7 +95,7 @@ def edge_notes(wanted: Skeleton, category: str, labels: Sequence[Mapping[str, An
 
 
 def label_skeleton(label: Mapping[str, Any]) -> Skeleton:
-    """The skeleton that a label draws; without edges where its SVG is broken, joints in the sublabels' order then."""
+    """The skeleton that a label draws. Where its SVG is broken: joints in the sublabels' order, and the usual edges."""
     where = f"label {label['name']!r}"
     try:
         drawing = _read_drawing(label)

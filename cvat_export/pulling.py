@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cvat_export.archive import colliding_names
 from cvat_export.changes import InstanceChange, compare, match_instances, rejoin_bbox
 from cvat_export.cvat_labels import joint_ids, label_skeleton
 from cvat_export.errors import CvatExportError
@@ -83,7 +84,7 @@ def pull_task(server: CvatServer, task_id: int, record: PushRecord | None, rule:
     Deleted frames and everything that is no skeleton are named in the notes. Raises CvatExportError.
     """
     task = server.task(task_id)
-    pushed = next((known for known in record.tasks.values() if known.id == task_id), None) if record else None
+    pushed = record.task_with(task_id) if record else None
     labels = server.labels(task_id=task_id)
     reader = _Reader([label for label in labels if label["type"] == "skeleton"], record)
     if not reader.skeletons:
@@ -128,10 +129,11 @@ def pull_export(
 
     A file says neither ids nor which jobs are finished: subjects are matched by OKS, `finished` holds for all. Images
     of proposals that the file does not have are named in the notes. Raises CvatExportError where the file has other
-    categories or joints than the proposals.
+    categories or joints than the proposals, and where one name stands for several images.
     """
     own = {c.name: c.skeleton for c in export.dataset.categories if c.skeleton is not None}
     _check_comparable(own, skeletons, export.format)
+    _check_names([image.file_name for image in export.dataset.images], export.format)
     wanted = {**own, **skeletons}
     frames = []
     for number, image in enumerate(export.dataset.images):
@@ -239,12 +241,24 @@ def _notes(
 
 def _check_comparable(own: Mapping[str, Skeleton], proposed: Mapping[str, Skeleton], where: str) -> None:
     for name, skeleton in proposed.items():
-        if name not in own or None in skeleton.sources_in(own[name]):
+        if name not in own or not _same_joints(skeleton, own[name]):
             got = ", ".join(f"{n} ({', '.join(s.joints)})" for n, s in own.items())
             raise CvatExportError(
                 f"{where}: got the labels {got}; expected {name!r} with the joints of the proposals, "
                 f"{', '.join(skeleton.joints)}; name the folder that this export was made from"
             )
+
+
+def _same_joints(one: Skeleton, other: Skeleton) -> bool:
+    return len(one.joints) == len(other.joints) and None not in one.sources_in(other)
+
+
+def _check_names(names: Sequence[str], where: str) -> None:
+    for shared in colliding_names(names).values():
+        raise CvatExportError(
+            f"{where}: got the images {' and '.join(shared)}, expected names that differ without folder and suffix: "
+            "they could not be told apart; export the tasks one by one"
+        )
 
 
 def _in_order(instance: Instance, own: Skeleton, wanted: Skeleton) -> Instance:

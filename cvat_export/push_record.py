@@ -119,6 +119,10 @@ class PushRecord:
         """All images of all tasks, by name."""
         return {image.name: (task, image) for task in self.tasks.values() for image in task.images}
 
+    def task_with(self, task_id: int) -> PushedTask | None:
+        """The task that CVAT gave this id; None for one that was not pushed from here."""
+        return next((task for task in self.tasks.values() if task.id == task_id), None)
+
     def _apply(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
         if kind == "project":

@@ -65,6 +65,10 @@ def command(output: Path, as_json: bool, **options: Any) -> int:
         raise click.UsageError("say --project NAME, --task ID, or --from-zip FILE")
     if (from_zip is None) != (options["finished"] is None):
         raise click.UsageError("--from-zip and --finished belong together: a file does not say what is finished")
+    if from_zip is not None and (options["project"] or options["task_ids"]):
+        raise click.UsageError("--from-zip reads a file, --project and --task ask the server: say one of them")
+    if from_zip is None and options["proposals"]:
+        raise click.UsageError("--proposals goes with --from-zip: what was pushed from here is known from its record")
     if from_zip is not None:
         from annotator.pulled_folder import pull_file_into
 
@@ -92,7 +96,7 @@ def _pull(output: Path, options: dict[str, Any]) -> Pulled:
     from cvat_export.server import CvatServer
 
     login = find_login(options["host"], options["profile"], options["organization"])
-    project, ids = options["project"], list(options["task_ids"])
+    project, ids = options["project"], list(dict.fromkeys(options["task_ids"]))
     record = PushRecord(record_folder(options["state"], login.host, project)) if project else None
     if not ids and (record is None or record.project_id is None):
         raise AnnotatorError(

@@ -33,6 +33,8 @@ deleted so far, and when it was last changed. Exits 0 whatever the state."""
 @json_option
 def command(projects: tuple[str, ...], watch: bool, as_json: bool, **options: Any) -> int:
     """Show the jobs of what was pushed to CVAT, and what people have done so far."""
+    if watch and as_json:
+        raise click.UsageError("--watch shows a bar, --json prints once: say one of them")
     from annotator.credentials import find_login
     from annotator.errors import AnnotatorError
     from cvat_export.following import job_statuses

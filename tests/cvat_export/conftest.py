@@ -10,6 +10,7 @@ from tests.cvat_standin import StandInServer
 def server(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(retrying, "pause", lambda number, retry_after=0.0: 0.0)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("CVAT_USERNAME", "CVAT_PASSWORD", "CVAT_ORGANIZATION"):
         monkeypatch.delenv(name, raising=False)
     with StandInServer() as running:

@@ -11,6 +11,7 @@ from cvat_export.cvat_labels import (
     edge_notes,
     joint_ids,
     label_problems,
+    label_skeleton,
     label_specification,
 )
 from cvat_export.drawing import joint_colours
@@ -193,6 +194,18 @@ def test_an_svg_without_circles(label):
 def test_all_differences_are_told_at_once(label):
     problems = label_problems(Skeleton("w", ("Left Eye", "nose")), "person", [label])
     assert len(problems) == 3
+
+
+def test_the_skeleton_that_a_label_draws():
+    wanted = Skeleton("mouse", ("nose", "left_ear", "right_ear", "tail"), edges=((0, 3), (1, 0), (2, 0)))
+    drawn = label_skeleton(_stored(label_specification("mouse", wanted)))
+    assert (drawn.joints, drawn.flip_pairs) == (wanted.joints, ((1, 2),))
+    assert drawn.edges == ((0, 1), (0, 2), (0, 3))
+
+
+def test_the_skeleton_of_a_label_whose_svg_is_broken_has_its_joints_and_no_edges(label):
+    drawn = label_skeleton(label | {"svg": label["svg"].replace("</line>", "")})
+    assert (drawn.joints, drawn.edges) == (PAIR.joints, ())
 
 
 def test_ids_of_a_strange_sublabel_are_refused(label):

@@ -62,6 +62,7 @@ def test_skeletons_of_several_labels_and_in_groups_are_all_taken():
     cat = skeleton_shape(2, 2, 20, [(50, 60)], group=3)
     task = pull_task(Server([mouse, cat]), 1, None, Finished.ACCEPTED)
     found = {one.corrected.category: one.corrected.xy.tolist() for one in task.frames[0].instances}
+    assert task.skeletons["mouse"].edges == PAIR.edges
     assert found == {"mouse": [[5, 6], [7, 8]], "cat": [[50, 60]]}
     assert task.notes == ()
 

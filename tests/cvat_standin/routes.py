@@ -60,10 +60,19 @@ def _caller(state: State, call: Call) -> User:
     if kind not in ("Bearer", "Token"):
         found = re.search(r"sessionid=(\w+)", call.headers.get("cookie", ""))
         token = found[1] if found else ""
+        if call.method not in ("GET", "HEAD"):
+            _check_csrf(call)
     if token not in state.tokens:
         detail = "Invalid token." if kind else "Authentication credentials were not provided."
         raise ApiError(401, {"detail": detail})
     return state.tokens[token]
+
+
+def _check_csrf(call: Call) -> None:
+    """Who is known by a cookie only must repeat another one in a header to change anything."""
+    found = re.search(r"csrftoken=(\w+)", call.headers.get("cookie", ""))
+    if found is None or call.headers.get("x-csrftoken") != found[1]:
+        raise ApiError(403, {"detail": "CSRF Failed: CSRF token missing."})
 
 
 def _log_in(state: State, call: Call) -> Answer:
