@@ -24,11 +24,11 @@ _ALMOST_ONE = 1 - 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """An estimate and a true subject of the same image, m times. estimate, truth: rows, (m,). oks: (m,)."""
+    """An estimate and a true subject of the same image, m times. estimate, truth: rows, (m,). similarity: (m,)."""
 
     estimate: Ints
     truth: Ints
-    oks: Floats
+    similarity: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,8 @@ def match_by_oks(truth: TruthTable, estimates: EstimateTable, sigmas: tuple[floa
     rows, rank = _best_of_each_image(estimates)
     kept = estimates.take(rows)
     pairs = oks_pairs(truth, kept, sigmas)
-    possible = pairs.oks >= np.minimum(OKS_THRESHOLDS, _ALMOST_ONE).min()
-    pairs = Pairs(pairs.estimate[possible], pairs.truth[possible], pairs.oks[possible])
+    possible = pairs.similarity >= np.minimum(OKS_THRESHOLDS, _ALMOST_ONE).min()
+    pairs = Pairs(pairs.estimate[possible], pairs.truth[possible], pairs.similarity[possible])
     order = np.argsort(-kept.scores, kind="stable")
     matched, right, wrong, wanted = [], [], [], []
     for low, high in AREA_RANGES.values():
@@ -77,7 +77,7 @@ def oks_pairs(truth: TruthTable, estimates: EstimateTable, sigmas: tuple[float, 
     To someone without joints it is that of the joints' distance from a box of three times the size, and so a crowd
     holds everybody inside. An estimated joint that is NaN is like nothing.
     """
-    estimate, other = _same_image(estimates.image, truth.image)
+    estimate, other = same_image(estimates.image, truth.image)
     variances = (np.asarray(sigmas, np.float64) * 2) ** 2
     order = np.argsort(~truth.labelled, axis=1, kind="stable")  # labelled joints first
     count = truth.labelled.sum(axis=1)
@@ -90,6 +90,15 @@ def oks_pairs(truth: TruthTable, estimates: EstimateTable, sigmas: tuple[float, 
         similar = np.take_along_axis(np.where(np.isnan(similar), 0, similar), order[yours], axis=1)
         parts.append(_means_of_first(similar, np.where(count[yours] == 0, len(variances), count[yours])))
     return Pairs(estimate, other, np.concatenate(parts))
+
+
+def same_image(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """All pairs of rows of the same image, (m,) in the first and (m,) in the second; both lists are in order."""
+    start, end = np.searchsorted(second, first, "left"), np.searchsorted(second, first, "right")
+    count = end - start
+    one = np.repeat(np.arange(len(first)), count)
+    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return one, start[one] + place
 
 
 def _offsets(truth: TruthTable, rows: Ints, xy: Floats, jointless: Bools) -> Floats:
@@ -121,22 +130,13 @@ def _best_of_each_image(estimates: EstimateTable) -> tuple[Ints, Ints]:
     return order[kept], rank[kept]
 
 
-def _same_image(first: Ints, second: Ints) -> tuple[Ints, Ints]:
-    """All pairs of rows of the same image; both lists of images are in order."""
-    start, end = np.searchsorted(second, first, "left"), np.searchsorted(second, first, "right")
-    count = end - start
-    one = np.repeat(np.arange(len(first)), count)
-    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return one, start[one] + place
-
-
 def _match(pairs: Pairs, rank: Ints, ignored: Bools, crowd: Bools) -> Ints:
     """(thresholds, estimates) the truth's row, or -1.
 
     An estimate prefers those who must be found, then the most similar, then the last. Only a crowd is taken twice.
     """
-    order = np.lexsort((-pairs.truth, -pairs.oks, ignored[pairs.truth], pairs.estimate))
-    estimate, truth, oks = pairs.estimate[order], pairs.truth[order], pairs.oks[order]
+    order = np.lexsort((-pairs.truth, -pairs.similarity, ignored[pairs.truth], pairs.estimate))
+    estimate, truth, oks = pairs.estimate[order], pairs.truth[order], pairs.similarity[order]
     choice = np.arange(len(estimate)) - np.searchsorted(estimate, estimate)
     step = rank[estimate] * (choice.max(initial=0) + 1) + choice  # in a step each image has one estimate at most
     thresholds = np.minimum(OKS_THRESHOLDS, _ALMOST_ONE)[:, None]

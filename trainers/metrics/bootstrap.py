@@ -1,0 +1,65 @@
+"""How sure a figure is: its spread over resampled groups (Efron, 1979, percentile intervals).
+
+Images of one video resemble each other, so that whole groups are drawn, with replacement. A figure that is a ratio of
+sums over groups is one product of matrices for all resamples together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.metrics.pairs import Floats
+
+LEVEL = 0.95
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and the ends of its 95 % interval; NaN where there is nothing to resample, as with a single group."""
+
+    value: float
+    low: float
+    high: float
+
+
+def draw_groups(groups: int, resamples: int, seed: int) -> Counts:
+    """(resamples, groups) how often each group is drawn: `groups` draws with replacement."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples) if groups else _nothing(resamples)
+
+
+def sum_by_group(values: npt.ArrayLike, groups: npt.ArrayLike, count: int) -> Floats:
+    """(count, ...) the sums of rows that belong to the same group; NaN counts as 0."""
+    rows = np.nan_to_num(np.asarray(values, np.float64), nan=0.0)
+    sums = np.zeros((count, *rows.shape[1:]))
+    np.add.at(sums, np.asarray(groups, np.intp), rows)
+    return sums
+
+
+def resample_ratio(draws: Counts, above: Floats, below: Floats) -> Floats:
+    """(resamples, ...) the ratio of the drawn groups' sums; above, below: (groups, ...); NaN where nothing counts."""
+    numerator, denominator = draws @ above, draws @ below
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
+
+
+def interval(value: float, resampled: Floats, groups: int) -> Interval:
+    """The middle 95 % of the resampled figures. groups: how many there were to draw from."""
+    known = resampled[~np.isnan(resampled)]
+    if groups < 2 or not len(known):
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def share_above_zero(resampled: Floats) -> float:
+    """Of the resampled differences; one that is 0 counts half."""
+    known = resampled[~np.isnan(resampled)]
+    return float(((known > 0) + 0.5 * (known == 0)).mean()) if len(known) else float("nan")
+
+
+def _nothing(resamples: int) -> Counts:
+    return np.zeros((resamples, 0), np.int64)
