@@ -67,6 +67,8 @@ def write_label_report(
                 f"pictures.{left_out}",
             )
         )
+    if data.notes:
+        sections.append(section("Left out and noted", table(("",), [(note,) for note in data.notes])))
     sections.append(section("Joints", _joint_table(data), charts(*_histograms(data))))
     severities = Counter(problem.severity for problem in problems)
     summary = {
@@ -153,15 +155,15 @@ class _Painter:
 def close_up(pixels: RgbImage, subject: Instance, drawn: Iterable[Instance], skeleton: Skeleton) -> RgbImage:
     """What is around a subject, enlarged, with `drawn` on it; grey outside the image."""
     height, width = pixels.shape[:2]
-    reach = np.array([width, height]) * _OUTSIDE_SHARE
+    size = np.array([width, height], np.float64)
     points = np.concatenate([subject.bbox_xyxy.reshape(2, 2), subject.xy[subject.labelled]]).astype(np.float64)
-    points = np.clip(points, -reach, np.array([width, height]) + reach)
+    points = np.clip(points, -_OUTSIDE_SHARE * size, (1 + _OUTSIDE_SHARE) * size)
     low, high = points.min(axis=0), points.max(axis=0)
-    side = max(float((high - low).max()) * (1 + 2 * _MARGIN), _LEAST_SIDE_PX)
-    half = np.minimum(side / 2, np.array([width, height]) / 2 + reach)
+    half = max(float((high - low).max()) * (0.5 + _MARGIN), _LEAST_SIDE_PX / 2)
     middle = (low + high) / 2
-    x1, y1 = np.floor(middle - half).astype(int)
-    x2, y2 = np.ceil(middle + half).astype(int)
+    # Not beyond the image, except for what lies there itself.
+    x1, y1 = np.floor(np.maximum(middle - half, np.minimum(low - 2, 0))).astype(int)
+    x2, y2 = np.ceil(np.minimum(middle + half, np.maximum(high + 2, size))).astype(int)
     canvas = np.full((y2 - y1, x2 - x1, 3), _GREY, np.uint8)
     inner = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
     if inner[0] < inner[2] and inner[1] < inner[3]:

@@ -30,6 +30,7 @@ OUTSIDE_SHARE = 0.02  # of the image's longer side; nearer, a joint at the edge 
 WIDER_PAIRS = 1.5
 FAR_SIDES = 1.0  # sides of the box that a joint may lie outside it
 POINT_PX = 1.0  # joints all within so much are in one point
+_NAMED = 4  # joints that a text names one by one
 INSIDE_SHARE = 0.5  # of a subject's joints that its box should hold at least
 
 # kind -> what it means, for a person; in the order in which they are listed
@@ -47,7 +48,7 @@ KINDS: Mapping[str, str] = {
     "same_group_in_both": "A video or another group is both in training and in validation.",
     "same_name_in_both": "Training and validation have an image of one name, with different content.",
     "crossed_sides": "Left and right are probably swapped.",
-    "doubles": "A subject is labelled twice.",
+    "doubles": "A subject is labelled twice, or has its joints on another subject too.",
     "joints_outside_box": "A box does not hold its subject's joints.",
     "limb_lengths": "A limb is far longer than its twin, or too long for the subject.",
     "joints_outside_image": "Joints lie outside the image.",
@@ -184,7 +185,8 @@ def _joints_off_image(instance: Instance, image: LabelledImage, skeleton: Skelet
     outside = instance.labelled & (distances > OUTSIDE_SHARE * max(image.width, image.height))
     if outside.any():
         names = _named(outside, skeleton)
-        text = f"{', '.join(names)}: up to {distances[outside].max():.0f} px outside the image"
+        which = ", ".join(names) if len(names) <= _NAMED else f"{len(names)} joints"
+        text = f"{which}: up to {distances[outside].max():.0f} px outside the image"
         fix = "mark what is cut off as not labelled, unless it was placed there on purpose"
         yield Problem("joints_outside_image", "warning", text, fix, joints=names)
 
@@ -213,7 +215,7 @@ _BOX_FIX = "draw the box around the subject, or leave it out: the hull of the jo
 _SUSPECT_FIXES = {
     "crossed_sides": "exchange the two sides if they are the subject's own left and right",
     "limb_lengths": "look whether a joint is on somebody else",
-    "doubles": "delete one of the two",
+    "doubles": "delete one of the two, or give it the joints of its own subject",
 }
 
 

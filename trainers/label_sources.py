@@ -98,23 +98,44 @@ class _Source:
 
 
 def read_labels(
-    sources: Sequence[LabelSource], skeleton: Skeleton | None = None, category: str | None = None
+    sources: Sequence[LabelSource],
+    skeleton: Skeleton | None = None,
+    category: str | None = None,
+    leave_out_faulty: bool = False,
 ) -> LabelledData:
     """The subjects of all sources with the joints of `skeleton`, that of the first source unless given.
 
     category: needed where the first source has several with joints. Raises TrainersError or CvatExportError for
-    everything that a training would stumble over, listed together.
+    everything that a training would stumble over, listed together; leave_out_faulty: images and subjects with which
+    it would are left out instead, and counted in the notes.
     """
     data, problems = inspect_labels(sources, skeleton, category)
-    if problems:
+    if problems and not leave_out_faulty:
         listed = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
         more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
         raise TrainersError(
             f"{_paths(sources)}: {len(problems)} things cannot be trained on; annotator check lists all:{listed}{more}"
         )
+    if problems:
+        data = _without(data, problems)
     if not data.samples:
         raise TrainersError(_nothing_labelled(sources, data))
     return data
+
+
+def _without(data: LabelledData, problems: Sequence[Problem]) -> LabelledData:
+    faulty = {(problem.file_name, problem.instance) for problem in problems}
+    images = tuple(
+        replace(
+            image,
+            instances=tuple(i for n, i in enumerate(image.instances, 1) if (image.file_name, n) not in faulty),
+        )
+        for image in data.images
+        if image.file_name in data.files
+    )
+    counts = Counter(problem.kind for problem in problems)
+    notes = [f"left out as faulty: {count} x {kind}" for kind, count in counts.items()]
+    return replace(data, images=images, notes=(*data.notes, *notes, f"the first: {problems[0]}"))
 
 
 def inspect_labels(
@@ -308,10 +329,18 @@ def _with_joints(instance: Instance, own: Skeleton, wanted: Skeleton, category: 
 def _find_images(source: _Source, mapped: Iterable[LabelledImage]) -> tuple[dict[str, ImageRef], list[Problem]]:
     """Where each image lies, and what is wrong with those that are missing, unreadable or of another size."""
     found: dict[str, ImageRef] = {}
+    owners: dict[ImageRef, str] = {}
     problems = []
     for image, name, subset in zip(mapped, source.names_in_file, source.subsets, strict=True):
         ref = source.places.find(name, subset)
-        problem = _missing(image, name, source) if ref is None else _size_problem(image, ref)
+        if ref is None:
+            problem = _missing(image, name, source)
+        elif owners.setdefault(ref, image.file_name) != image.file_name:
+            text = f"{ref} is the only file for it and for {owners[ref]!r}"
+            fix = "lay the images out in folders as the labels name them"
+            problem = Problem("missing_image", "error", text, fix, image.file_name)
+        else:
+            problem = _size_problem(image, ref)
         if problem is not None:
             problems.append(problem)
         elif ref is not None:
@@ -319,7 +348,7 @@ def _find_images(source: _Source, mapped: Iterable[LabelledImage]) -> tuple[dict
     return found, problems
 
 
-def _missing(image: LabelledImage, name: str, source: _Source) -> Problem:
+def _missing(image: LabelledImage, name: str, source: _Source) -> Problem | None:
     text = f"no image {name!r}, looked in {source.places}"
     return Problem("missing_image", "error", text, "copy it there or name the folder of the images", image.file_name)
 
