@@ -78,6 +78,16 @@ def test_a_model_is_described_and_run_in_each_runtime(tiny):
     assert "carries no card" in shown
 
 
+@pytest.mark.slow
+def test_an_ultralytics_pickle_is_run_in_each_runtime_that_opens_it(tmp_path):
+    pytest.importorskip("ultralytics")
+    from tests.annotator.yolo_models import make_yolo
+
+    content = json.loads(run(make_yolo("yolo11n", tmp_path / "yolo.pt"), "--json").output)
+    assert [one["runtime"] for one in content["runs"]] == ["openvino", "torch"]
+    assert all(one["milliseconds"] > 0 for one in content["runs"])
+
+
 def test_a_damaged_card_is_said_and_hinders_no_run(tiny):
     onnx = pytest.importorskip("onnx")
     model = onnx.load(tiny)
