@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cvat_export.skeleton import read_skeleton
 from tests.trainers.coco_oracle import coco_verdict, random_people, tables
-from trainers.metrics.average_precision import average_precision, resampled_ap, summarise_matches
+from trainers.metrics.average_precision import average_precision, resample_ap, summarise_matches
 from trainers.metrics.oks_matching import match_by_oks
 
 COCO = np.array(read_skeleton("coco17").sigmas)
@@ -106,8 +106,8 @@ def test_resamples_count_images_as_often_as_they_were_drawn():
     truth, results = random_people(7, images=30)
     table = match_by_oks(*tables(truth, results, 17), COCO)
     whole = summarise_matches(table)
-    ap, ar = next(resampled_ap(table, np.ones((1, 30), int)))
-    assert (ap, ar) == pytest.approx((whole["AP"], whole["AR"]), abs=1e-12)
+    for name, (value,) in resample_ap(table, np.ones((1, 30), int)).items():
+        assert value == pytest.approx(whole[name], abs=1e-12)
     weights = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), size=1)
     copies = [image for image, count in enumerate(weights[0]) for _ in range(count)]
     again = [
@@ -122,5 +122,5 @@ def test_resamples_count_images_as_often_as_they_were_drawn():
     for number, row in enumerate(again[1]):
         row["score"] += 1e-9 * number  # no ties: only there the order of copies is free
     drawn = average_precision(*tables(*again, 17), COCO)
-    ap, ar = next(resampled_ap(table, weights))
-    assert (ap, ar) == pytest.approx((drawn["AP"], drawn["AR"]), abs=0.003)
+    for name, (value,) in resample_ap(table, weights).items():
+        assert value == pytest.approx(drawn[name], abs=0.005)

@@ -40,18 +40,13 @@ def summarise_matches(table: MatchTable) -> dict[str, float]:
     return summary
 
 
-def resampled_ap(table: MatchTable, weights: npt.NDArray[np.integer]) -> Iterator[tuple[float, float]]:
-    """AP and AR over images that count `weights` times, (resamples, images): one pair a resample.
+def resample_ap(table: MatchTable, weights: npt.NDArray[np.integer]) -> dict[str, Floats]:
+    """AP, AP50, AP75 and AR, each (resamples,), over images that count `weights` times, (resamples, images).
 
     The copies of an estimate follow each other, as estimates of equal score in one file do.
     """
-    image_wanted = np.bincount(table.truth_image[table.wanted[0]], minlength=weights.shape[1])
-    for row in weights:
-        weight = row[table.image].astype(np.float64)
-        there = weight > 0
-        right, wrong = table.right[0][:, there] * weight[there], table.wrong[0][:, there] * weight[there]
-        precision, recall = precision_and_recall(right, wrong, float(row @ image_wanted))
-        yield float(precision.mean()), float(recall.mean())
+    rows = np.array(list(_resamples(table, weights))).reshape(-1, 4)
+    return dict(zip(("AP", "AP50", "AP75", "AR"), rows.T, strict=True))
 
 
 def precision_and_recall(right: Bools | Floats, wrong: Bools | Floats, wanted: float) -> tuple[Floats, Floats]:
@@ -69,6 +64,17 @@ def precision_and_recall(right: Bools | Floats, wrong: Bools | Floats, wanted: f
     places = [np.searchsorted(row, RECALLS, side="left") for row in recall]
     reached = recall[:, -1] if recall.shape[1] else np.zeros(len(recall))
     return np.take_along_axis(padded, np.stack(places), axis=1), reached
+
+
+def _resamples(table: MatchTable, weights: npt.NDArray[np.integer]) -> Iterator[tuple[float, float, float, float]]:
+    image_wanted = np.bincount(table.truth_image[table.wanted[0]], minlength=weights.shape[1])
+    for row in weights:
+        weight = row[table.image].astype(np.float64)
+        there = weight > 0
+        right, wrong = table.right[0][:, there] * weight[there], table.wrong[0][:, there] * weight[there]
+        precision, recall = precision_and_recall(right, wrong, float(row @ image_wanted))
+        at50, at75 = precision[_threshold(0.5)], precision[_threshold(0.75)]
+        yield float(precision.mean()), float(at50.mean()), float(at75.mean()), float(recall.mean())
 
 
 def _threshold(value: float) -> int:
