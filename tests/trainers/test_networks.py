@@ -97,6 +97,7 @@ def test_maps_have_the_familys_stride_and_any_batch(name):
 def test_maps_begin_near_zero_and_every_layer_learns(name):
     torch.manual_seed(0)
     network = small(name)
+    assert all(module.training for module in network.modules())
     maps = network(torch.randn(2, 3, 96, 64))
     assert maps.abs().max() < (0.5 if name == "cpm" else 0.1)
     functional.mse_loss(maps, torch.rand_like(maps)).backward()

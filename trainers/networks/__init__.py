@@ -54,7 +54,10 @@ def build_network(
     given = {**options, **({} if backbone is None else {"backbone": backbone})}
     _check_options(name, builder, given)
     if not is_own_network(name):
-        return builder(channels, input_size, **given)
+        try:
+            return builder(channels, input_size, **given)
+        except TypeError as error:
+            raise TrainersError(f"network {name}: options {given}: a value is of the wrong type: {error}") from error
     return _build_own(name, builder, channels, input_size, given)
 
 

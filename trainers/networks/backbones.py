@@ -83,7 +83,8 @@ def _create(name: str, indices: list[int], input_size: Size) -> tuple[nn.Module,
             options: dict[str, Any] = {"features_only": True, "out_indices": indices, **told}
             model = timm.create_model(name, pretrained=False, **options)
             with torch.no_grad():
-                return model, model.eval()(torch.zeros(1, 3, height, width))
+                maps = model.eval()(torch.zeros(1, 3, height, width))
+            return model.train(), maps
         except (RuntimeError, TypeError, ValueError, AssertionError) as error:
             refusals.append(error)
     reason = str(refusals[0]).strip().splitlines()[0]

@@ -22,6 +22,7 @@ class ModelFormat(StrEnum):
     TFLITE = "TFLite"
     TORCHSCRIPT = "TorchScript"
     PT2 = "torch.export (pt2)"
+    CHECKPOINT = "checkpoint"
     PICKLE = "PyTorch pickle"
 
 
@@ -31,9 +32,11 @@ RUNTIMES: dict[ModelFormat, tuple[str, ...]] = {  # who can run a format, the on
     ModelFormat.TFLITE: ("openvino",),
     ModelFormat.TORCHSCRIPT: ("openvino", "torch"),
     ModelFormat.PT2: ("openvino", "torch"),
+    ModelFormat.CHECKPOINT: ("torch",),
     ModelFormat.PICKLE: (),
 }
-_KNOWN = "TorchScript, pt2, ONNX, TFLite, an OpenVINO .xml or its folder, or an Ultralytics .pt"
+CHECKPOINT_KEY = "checkpoint.json"  # the extra file that makes weights a checkpoint, see trainers/checkpoint.py
+_KNOWN = "TorchScript, pt2, ONNX, TFLite, an OpenVINO .xml or its folder, a checkpoint, or an Ultralytics .pt"
 _PICKLE_PROTOCOLS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
@@ -102,6 +105,8 @@ def _zip_format(path: Path) -> ModelFormat:
         return ModelFormat.TORCHSCRIPT
     if "archive_format" in names or "serialized_exported_program.json" in names:
         return ModelFormat.PT2
+    if {"data.pkl", f"extra/{CHECKPOINT_KEY}"} <= names:
+        return ModelFormat.CHECKPOINT
     if "data.pkl" in names:
         return ModelFormat.PICKLE
     raise TrainersError(f"{path}: a zip file, but no model: it holds {', '.join(sorted(names)[:3])}; expected {_KNOWN}")

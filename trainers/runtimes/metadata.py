@@ -13,12 +13,12 @@ CARD_KEY = "model_card.json"  # the name under which every format carries our mo
 
 
 def read_metadata(model: ModelFile) -> dict[str, str]:
-    """Extra files of TorchScript and pt2, ONNX properties, IR rt_info, the zip at the end of some TFLite files.
+    """Extra files of TorchScript, pt2, checkpoints; ONNX properties; IR rt_info; the zip at the end of TFLite files.
 
     Beside an OpenVINO IR `<stem>.card.json` stands for CARD_KEY, and Ultralytics' `metadata.yaml` comes along.
     """
     match model.format:
-        case ModelFormat.TORCHSCRIPT | ModelFormat.PT2:
+        case ModelFormat.TORCHSCRIPT | ModelFormat.PT2 | ModelFormat.CHECKPOINT:
             return _members(model.path, below="extra/")
         case ModelFormat.TFLITE:
             return _members(model.path, below="") if zipfile.is_zipfile(model.path) else {}

@@ -133,6 +133,10 @@ def _open_onnxruntime(model: ModelFile, execution: Execution) -> Session:
 
 
 def _open_torch(model: ModelFile, execution: Execution) -> Session:
+    if model.format is ModelFormat.CHECKPOINT:
+        from trainers.runtimes.checkpoint_session import open_checkpoint
+
+        return open_checkpoint(model, execution)
     from trainers.runtimes.torch_session import open_torch
 
     return open_torch(model, execution)

@@ -1,0 +1,38 @@
+"""Our checkpoints as models: the network is built again and run by torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainers.errors import TrainersError
+from trainers.runtimes.formats import ModelFile
+from trainers.runtimes.metadata import read_metadata
+from trainers.runtimes.session import Execution, TensorSpec
+from trainers.runtimes.torch_session import TorchSession, require_torch, torch_device
+
+HEATMAPS, VISIBILITY = "heatmaps", "visibility"  # the outputs' names in every format that has names
+
+
+def open_checkpoint(model: ModelFile, execution: Execution) -> TorchSession:
+    """Outputs are `heatmaps` and, where the network has it, `visibility`. Raises TrainersError."""
+    require_torch(model)
+    import torch
+
+    try:
+        from trainers.checkpoint import read_checkpoint, restore_network
+    except ImportError as error:
+        raise TrainersError(
+            f"{model.path}: a checkpoint needs {error.name}, which is not installed; pip install "
+            "'cvat-pose-annotator[train]', or export it (annotator export) to ONNX or OpenVINO"
+        ) from error
+    device = torch_device(execution.device)
+    checkpoint = read_checkpoint(model.path)
+    network = restore_network(checkpoint, execution.trust).to(device)
+    network.to(memory_format=torch.channels_last)  # half the time on CPUs
+    width, height = checkpoint.card.input.size
+    spec = TensorSpec("images", (None, 3, height, width), np.dtype(np.float32))
+    joints = network.joints
+    outputs = [TensorSpec(HEATMAPS, (None, joints, None, None), np.dtype(np.float32))]
+    if network.predicts_visibility:
+        outputs.append(TensorSpec(VISIBILITY, (None, joints), np.dtype(np.float32)))
+    return TorchSession(network, device, execution.precision, read_metadata(model), spec, tuple(outputs))
