@@ -54,7 +54,7 @@ def write_label_report(
         )
     general = [(p.severity, p.text, p.fix) for p in problems if p.file_name is None]
     more = len(by_place) - len(tiles)
-    left_out = f" {more} more are in problems.jsonl." if more > 0 else ""
+    left_out = f" Not drawn, in problems.jsonl: {more}." if more > 0 else ""
     sections = [section("Kinds", _kind_table(problems))]
     if general:
         sections.append(section("All labels", table(("", "found", "what to do"), general)))

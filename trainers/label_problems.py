@@ -28,7 +28,7 @@ ONE_SIDED_SIGMAS = 4.0  # of that chance
 OUTSIDE_SHARE = 0.02  # of the image's longer side; nearer, a joint at the edge was placed by a hand
 # Runners twist: narrower than this many times what suspects ask for, shoulders against hips are right half the time.
 WIDER_PAIRS = 1.5
-FAR_SIDES = 1.0  # sides of the box that a joint may lie outside it
+FAR_SIDES = 1.0  # longer sides of the box that a joint may lie outside it: hidden legs do, below what is seen
 POINT_PX = 1.0  # joints all within so much are in one point
 _NAMED = 4  # joints that a text names one by one
 INSIDE_SHARE = 0.5  # of a subject's joints that its box should hold at least
@@ -198,7 +198,7 @@ def _joints_off_box(instance: Instance, image: LabelledImage, skeleton: Skeleton
         return
     beyond = np.maximum(np.maximum(box[:2] - instance.xy, instance.xy - box[2:]), 0).max(axis=1)
     outside = instance.labelled & (beyond > 0)
-    far = outside & (beyond > FAR_SIDES * float(np.sqrt(np.prod(box[2:] - box[:2]))))
+    far = outside & (beyond > FAR_SIDES * float((box[2:] - box[:2]).max()))
     if outside.sum() > (1 - INSIDE_SHARE) * count:
         text = f"its box holds {count - outside.sum()} of its {count} labelled joints"
     elif far.any():

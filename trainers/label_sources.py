@@ -114,7 +114,8 @@ def read_labels(
         listed = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
         more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
         raise TrainersError(
-            f"{_paths(sources)}: {len(problems)} things cannot be trained on; annotator check lists all:{listed}{more}"
+            f"{_paths(sources)}: cannot be trained on; problems: {len(problems)}, "
+            f"all listed by annotator check:{listed}{more}"
         )
     if problems:
         data = _without(data, problems)
@@ -207,7 +208,7 @@ def _source(label: LabelSource, name: str, dataset: Dataset, category: Category,
     _check_ids(dataset, label.path)
     others = Counter(i.category for image in dataset.images for i in image.instances if i.category != category.name)
     left_out = tuple(
-        f"{label.path}: {count} subjects of category {other!r} left out" for other, count in others.items()
+        f"{label.path}: {count} x subject of category {other!r} left out" for other, count in others.items()
     )
     subsets = tuple(image.extra.get("subset") for image in dataset.images)
     twice = {name for name, count in Counter(image.file_name for image in dataset.images).items() if count > 1}
@@ -333,6 +334,7 @@ def _find_images(source: _Source, mapped: Iterable[LabelledImage]) -> tuple[dict
     problems = []
     for image, name, subset in zip(mapped, source.names_in_file, source.subsets, strict=True):
         ref = source.places.find(name, subset)
+        problem: Problem | None
         if ref is None:
             problem = _missing(image, name, source)
         elif owners.setdefault(ref, image.file_name) != image.file_name:
@@ -348,7 +350,7 @@ def _find_images(source: _Source, mapped: Iterable[LabelledImage]) -> tuple[dict
     return found, problems
 
 
-def _missing(image: LabelledImage, name: str, source: _Source) -> Problem | None:
+def _missing(image: LabelledImage, name: str, source: _Source) -> Problem:
     text = f"no image {name!r}, looked in {source.places}"
     return Problem("missing_image", "error", text, "copy it there or name the folder of the images", image.file_name)
 
@@ -386,7 +388,7 @@ def _samples(
                 one = replace(instance, bbox_xyxy=box)
                 name = image.file_name
                 samples.append(Sample(files[name], name, groups[name], one, source.label.weight))
-    return samples, [f"{source.label.path}: {count} {reason}" for reason, count in counts.items()], problems
+    return samples, [f"{source.label.path}: {count} x {reason}" for reason, count in counts.items()], problems
 
 
 def _box_problem(instance: Instance, image: LabelledImage, number: int) -> Problem | None:
@@ -401,21 +403,24 @@ def _box_problem(instance: Instance, image: LabelledImage, number: int) -> Probl
 def _training_box(instance: Instance, image: LabelledImage) -> tuple[FloatArray | None, str]:
     """The box to train with, or None, and why it is not simply the instance's own."""
     if instance.is_crowd:
-        return None, "crowds left out"
+        return None, "crowd left out"
     if not instance.labelled.any():
-        return None, "subjects without a labelled joint left out"
+        return None, "subject without a labelled joint left out"
     hull = hull_xyxy(instance.xy, instance.labelled)
     drawn = bool((instance.bbox_xyxy[2:] > instance.bbox_xyxy[:2]).all())
     if drawn and float(np.abs(hull - instance.bbox_xyxy).max()) > HULL_PX:
         return instance.bbox_xyxy, ""
     longer = float((hull[2:] - hull[:2]).max())
     if longer < 1:
-        return None, "subjects without a box and with their joints in one point left out"
+        return None, "subject without a box and with its joints in one point left out"
     grown = hull + np.array([-1, -1, 1, 1], np.float32) * np.float32(HULL_GROWTH * longer)
     size = np.array([image.width, image.height] * 2, np.float32)
     inside = np.clip(grown, 0, size)
     box = inside if (inside[2:] > inside[:2]).all() else grown
-    return box, f"subjects without a box of their own: the hull of their joints, {HULL_GROWTH:.0%} larger each side"
+    return (
+        box,
+        f"subject without a box of its own: the hull of its joints is taken, {HULL_GROWTH:.0%} larger on each side",
+    )
 
 
 def _sha256(path: Path) -> str:
