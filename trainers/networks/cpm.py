@@ -69,6 +69,12 @@ class ConvolutionalPoseMachine(nn.Module):
             maps.append(stage(torch.cat([seen, maps[-1]], dim=1)))
         return torch.stack(maps, dim=1)
 
+    def channel_axes(self) -> dict[str, int]:
+        """The tensors that count channels, as the last entries along an axis: what gives maps, and what reads them."""
+        stages = {"first": self.first, **{f"later.{number}": stage for number, stage in enumerate(self.later)}}
+        given = {f"{name}.{len(stage) - 1}.{kind}": 0 for name, stage in stages.items() for kind in ("weight", "bias")}  # type: ignore[arg-type]
+        return given | {f"later.{number}.0.0.weight": 1 for number in range(len(self.later))}
+
 
 def _image_features(normalisation: str) -> nn.Sequential:
     """(n, 3, h, w) -> (n, 32, h / 8, w / 8)"""
