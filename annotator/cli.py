@@ -19,6 +19,8 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
     "push": "push",
     "status": "status",
     "pull": "pull",
+    "check": "check",
+    "train": "train",
     "draw": "draw",
     "doctor": "doctor",
 }

@@ -128,6 +128,14 @@ def hull_xyxy(xy: FloatArray, labelled: npt.NDArray[np.bool_]) -> FloatArray:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
+def box_iou(one_xyxy: FloatArray, other_xyxy: FloatArray) -> float:
+    """Intersection over union of two boxes (4,); 0 where both are empty."""
+    one, other = one_xyxy.astype(np.float64), other_xyxy.astype(np.float64)
+    shared = float((np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])).clip(min=0).prod())
+    union = float(sum((box[2:] - box[:2]).clip(min=0).prod() for box in (one, other))) - shared
+    return shared / union if union > 0 else 0.0
+
+
 def _freeze(value: object, name: str, shape: tuple[int, ...], dtype: type) -> None:
     array: npt.NDArray[Any] = np.array(
         getattr(value, name), dtype=dtype

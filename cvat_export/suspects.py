@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cvat_export.changes import oks
 from cvat_export.errors import CvatExportError
-from cvat_export.labels import Instance
+from cvat_export.labels import Instance, box_iou
 from cvat_export.skeleton import Skeleton
 
 # Shoulders or hips nearer to each other than this share of the box's side are seen from the side: which of them lies
@@ -167,7 +167,7 @@ def doubles(instances: Sequence[Instance], position: int, skeleton: Skeleton) ->
             continue
         both = instance.labelled & other.labelled
         fewer = min(instance.labelled.sum(), other.labelled.sum())
-        overlap = _iou(instance, other)
+        overlap = box_iou(instance.bbox_xyxy, other.bbox_xyxy)
         where = f"number {other_position + 1} of the image"
         if fewer and both.sum() >= fewer / 2:
             if (similarity := oks(other, instance, skeleton)) > DOUBLE_OKS:
@@ -223,14 +223,6 @@ def _side(instance: Instance) -> float:
     """The side of a square as large as the box, px."""
     width, height = np.maximum(instance.bbox_xyxy[2:].astype(float) - instance.bbox_xyxy[:2], 0)
     return float(np.sqrt(width * height))
-
-
-def _iou(one: Instance, other: Instance) -> float:
-    """Intersection over union of two boxes; 0 where both are empty."""
-    a, b = one.bbox_xyxy.astype(float), other.bbox_xyxy.astype(float)
-    width, height = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)
-    union = _side(one) ** 2 + _side(other) ** 2 - width * height
-    return float(width * height / union) if union > 0 else 0.0
 
 
 def _named(chosen: npt.NDArray[np.bool_], skeleton: Skeleton) -> tuple[str, ...]:

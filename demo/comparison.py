@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from cvat_export.dataset import Dataset
-from cvat_export.labels import FloatArray, Instance, Visibility
+from cvat_export.labels import Instance, Visibility, box_iou
 
 SAME_FROM_IOU = 0.5
 PCK_SHARE = 0.1  # of the longer side of the true box
@@ -52,7 +52,7 @@ def compare(truth: Dataset, proposals: Dataset) -> Comparison:
 def match(people: Sequence[Instance], proposals: Sequence[Instance]) -> list[tuple[int, int]]:
     """Pairs (person, proposal) that overlap by SAME_FROM_IOU, the best first, each at most once."""
     overlaps = [
-        (_iou(person.bbox_xyxy, proposal.bbox_xyxy), a, b)
+        (box_iou(person.bbox_xyxy, proposal.bbox_xyxy), a, b)
         for a, person in enumerate(people)
         for b, proposal in enumerate(proposals)
     ]
@@ -68,13 +68,6 @@ def joints_right(person: Instance, proposal: Instance) -> int:
     reach = PCK_SHARE * float((person.bbox_xyxy[2:] - person.bbox_xyxy[:2]).max())
     near = np.linalg.norm(person.xy - proposal.xy, axis=1) <= reach
     return int((near & proposal.labelled & (person.visibility == Visibility.VISIBLE)).sum())
-
-
-def _iou(a: FloatArray, b: FloatArray) -> float:
-    sides = (np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])).clip(min=0)
-    shared = float(sides.prod())
-    union = float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod()) - shared
-    return shared / union if union > 0 else 0.0
 
 
 def _share(part: int, whole: int) -> str:

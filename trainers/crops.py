@@ -1,7 +1,7 @@
 """Box -> the input of a pose network, and back: upright crops, exact to a fraction of a pixel.
 
 Positions are pixels with (0, 0) at the outer corner of the first pixel, in the image as in the input. OpenCV counts
-from the centre of that pixel; `_pixel_indices` is the one place that knows.
+from the centre of that pixel; `pixel_indices` is the one place that knows.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def crop_image(
     from_part[:, 2] += affine[:, :2] @ start
     from_part[:, :2] *= block
     cropped: RgbImage = cv2.warpAffine(  # type: ignore[assignment]
-        part, _pixel_indices(from_part), input_size, flags=cv2.INTER_LINEAR, borderValue=border
+        part, pixel_indices(from_part), input_size, flags=cv2.INTER_LINEAR, borderValue=border
     )
     return cropped
 
@@ -104,7 +104,7 @@ def _averaged(part: RgbImage, block: npt.NDArray[np.int_], border: tuple[int, in
     return averaged
 
 
-def _pixel_indices(affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def pixel_indices(affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The same map between positions that are counted from the centre of the first pixel, as OpenCV's are."""
     shifted = affine.copy()
     shifted[:, 2] += affine[:, :2].sum(axis=1) / 2 - 0.5

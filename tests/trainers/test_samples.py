@@ -1,0 +1,187 @@
+"""Joints stay on their pixels through every change of a crop."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.trainers.training_data import COLOURS, DOTS, dot_sample
+from trainers.augmentation import Augmentation, change_colours, draw_change, half_body_box, reach
+from trainers.batches import PlainBatches, Targets, TrainingBatches
+from trainers.codecs import decode_heatmaps
+from trainers.crop_store import CropStore
+from trainers.crops import crop_affines, crop_image
+from trainers.model_card import CropCard, InputCard
+from trainers.samples import SampleView, TeacherJoints
+
+SIZE = (96, 128)
+GEOMETRY = Augmentation(
+    brightness=0, contrast=0, saturation=0, grey_probability=0, blur_probability=0, cut_out_probability=0
+)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    random = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("dots")
+    return [dot_sample(folder, number, random) for number in range(6)]
+
+
+def _view(samples, augmentation=GEOMETRY, budget=1 << 20, teacher=None):
+    crop = CropCard()
+    store = CropStore(samples, SIZE, crop, reach(augmentation, SIZE), budget)
+    return SampleView(store, DOTS, SIZE, crop, teacher)
+
+
+def _disc_centre(pixels, colour):
+    """Where the pixels of a colour lie, weighted by how purely they have it; None where there are too few."""
+    other = [channel for channel in range(3) if COLOURS[colour][channel] == 0]
+    purity = (pixels[..., colour % 3].astype(float) - pixels[..., other].max(axis=-1)).clip(0)
+    purity[purity < 60] = 0
+    if (purity > 0).sum() < 30:
+        return None
+    y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]] + 0.5
+    return np.array([(x * purity).sum(), (y * purity).sum()]) / purity.sum()
+
+
+@given(st.integers(0, 5), st.integers(0, 10_000))
+def test_joints_lie_on_their_discs_after_any_change(samples, index, seed):
+    shown = _view(samples).changed(index, GEOMETRY, np.random.default_rng(seed))
+    flipped = draw_change(GEOMETRY, SIZE, np.random.default_rng(seed)).flipped
+    for joint, xy in enumerate(shown.xy):
+        whole = (xy > 14).all() and (xy < np.array(SIZE) - 14).all()  # False for NaN
+        centre = _disc_centre(shown.pixels, DOTS.flip_order[joint] if flipped else joint)
+        if whole and centre is not None:
+            assert np.linalg.norm(centre - xy) < 0.6
+
+
+def test_most_changes_show_most_discs(samples):
+    """Else the test above would look at nothing."""
+    view = _view(samples)
+    shown = [view.changed(index, GEOMETRY, np.random.default_rng(seed)) for index in range(6) for seed in range(10)]
+    assert np.mean([np.isfinite(one.xy).all() for one in shown]) > 0.7
+
+
+def test_plain_crops_are_those_of_the_model_in_use(samples):
+    crop = CropCard()
+    store = CropStore(samples, SIZE, crop, budget_bytes=1 << 20)
+    view = SampleView(store, DOTS, SIZE, crop)
+    for index, sample in enumerate(samples):
+        affine = crop_affines(sample.instance.bbox_xyxy[None], SIZE, crop.padding, crop.fit)[0]
+        expected = crop_image(sample.image.read(), affine, SIZE, crop.border)
+        np.testing.assert_array_equal(view.plain(index).pixels, expected)
+
+
+def test_what_is_kept_and_what_is_read_again_are_the_same(samples):
+    kept, read = _view(samples), _view(samples, budget=0)
+    for _ in range(2):
+        for index in range(len(samples)):
+            one = kept.changed(index, Augmentation(), np.random.default_rng(7))
+            other = read.changed(index, Augmentation(), np.random.default_rng(7))
+            np.testing.assert_array_equal(one.pixels, other.pixels)
+            np.testing.assert_array_equal(one.xy, other.xy)
+
+
+@given(st.integers(0, 10_000))
+def test_a_change_keeps_lengths_in_proportion(seed):
+    change = draw_change(Augmentation(), SIZE, np.random.default_rng(seed))
+    matrix = change.affine[:, :2]
+    scale = np.sqrt(abs(np.linalg.det(matrix)))
+    assert 1 / 1.3001 <= scale <= 1.3001
+    np.testing.assert_allclose(matrix @ matrix.T, scale**2 * np.eye(2), atol=1e-9)
+    assert (np.linalg.det(matrix) < 0) == change.flipped
+
+
+def test_the_reach_holds_the_corners_of_every_change():
+    settings = Augmentation()
+    across, along = reach(settings, SIZE)
+    room = np.array(SIZE) * (across, along) / 2
+    corners = np.array([[0, 0], [SIZE[0], 0], [0, SIZE[1]], SIZE], float)
+    for seed in range(500):
+        affine = draw_change(settings, SIZE, np.random.default_rng(seed)).affine
+        back = (corners - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
+        assert (np.abs(back - np.array(SIZE) / 2) <= room + 1e-6).all()
+
+
+def test_half_a_body_holds_about_half_of_the_joints():
+    random = np.random.default_rng(0)
+    xy = np.column_stack([random.uniform(0, 20, 12), np.linspace(0, 200, 12)]).astype(np.float32)
+    for _ in range(10):
+        box = half_body_box(xy, np.ones(12, bool), random)
+        inside = ((xy >= box[:2]) & (xy <= box[2:])).all(axis=1)
+        assert 6 <= inside.sum() <= 10
+    assert half_body_box(xy, np.arange(12) < 5, random) is None
+
+
+def test_colours_change_and_the_source_does_not():
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    before = pixels.copy()
+    changed = [change_colours(pixels, Augmentation(), random) for _ in range(20)]
+    np.testing.assert_array_equal(pixels, before)
+    assert all(one.shape == pixels.shape and one.dtype == np.uint8 for one in changed)
+    assert len({one.tobytes() for one in changed}) == 20
+
+
+def test_unlabelled_joints_stay_unlabelled_and_teachers_follow_the_change(samples):
+    truth = np.stack([sample.instance.xy for sample in samples])
+    teacher = TeacherJoints(truth, np.full(truth.shape[:2], 0.7, np.float32))
+    view = _view(samples, teacher=teacher)
+    for seed in range(20):
+        shown = view.changed(2, GEOMETRY, np.random.default_rng(seed))
+        np.testing.assert_array_equal(shown.xy, shown.teacher_xy)
+        np.testing.assert_array_equal(shown.visibility > 0, shown.teacher_scores > 0)
+
+
+def _targets(map_size=(24, 32), occluded_is_negative=False):
+    return Targets(InputCard(width=96, height=128), map_size, 2.0, occluded_is_negative, np.ones(3, np.float32))
+
+
+def _training(samples, epoch, threads=1, seed=3, weights=None):
+    weights = np.ones(len(samples)) if weights is None else np.asarray(weights, float)
+    return TrainingBatches(_view(samples), _targets(), Augmentation(), weights, 2, seed, lambda: epoch, threads)
+
+
+def test_an_epoch_is_the_same_again_in_any_number_of_threads(samples):
+    first, again = (list(_training(samples, 4, threads)) for threads in (1, 3))
+    for one, other in zip(first, again, strict=True):
+        for tensor, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(tensor.numpy(), same.numpy())
+    other_epoch = list(_training(samples, 5))
+    assert any((a.images != b.images).any() for a, b in zip(first, other_epoch, strict=True))
+
+
+def test_every_sample_is_seen_once_an_epoch(samples):
+    for epoch in range(5):
+        seen = np.concatenate([batch.samples.numpy() for batch in _training(samples, epoch)])
+        assert sorted(seen) == list(range(6))
+
+
+def test_weights_are_how_often_a_sample_is_seen(samples):
+    weights = [1, 1, 0.5, 0.5, 2, 1]
+    seen = np.zeros(6)
+    for epoch in range(200):
+        for batch in _training(samples, epoch, weights=weights):
+            np.add.at(seen, batch.samples.numpy(), 1)
+    np.testing.assert_allclose(seen / 200, weights, atol=0.1)
+
+
+def test_targets_decode_to_the_joints(samples):
+    batches = PlainBatches(SampleView(CropStore(samples, SIZE, CropCard()), DOTS, SIZE, CropCard()), _targets(), 4)
+    placed = np.concatenate([decode_heatmaps(batch.targets.numpy(), SIZE, "half-pixel")[0] for batch in batches])
+    view = batches.view
+    expected = np.stack([view.plain(index).xy for index in range(6)])
+    np.testing.assert_allclose(placed, expected, atol=0.05)
+
+
+def test_an_occluded_joint_is_drawn_negative_where_that_is_wanted(samples):
+    hidden = replace(samples[0].instance, visibility=np.array([2, 1, 0], np.uint8))
+    view = SampleView(CropStore([replace(samples[0], instance=hidden)], SIZE, CropCard()), DOTS, SIZE, CropCard())
+    batch = next(iter(PlainBatches(view, _targets(occluded_is_negative=True), 1)))
+    assert batch.targets[0, 0].max() > 0.9
+    assert batch.targets[0, 1].min() < -0.9
+    assert not batch.targets[0, 2].any()
+    assert batch.weights[0].tolist() == [1, 1, 0]
+    assert batch.visible[0].tolist() == [1, 0, 0]

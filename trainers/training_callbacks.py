@@ -1,0 +1,143 @@
+"""What a training does beside its steps: validate, keep the best, keep the curves, show how far it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from tqdm import tqdm
+
+from trainers.checkpoint import Checkpoint, NetworkSpec, write_checkpoint
+from trainers.pose_task import PoseTask, joined
+from trainers.run_files import RunFiles, write_history
+from trainers.samples import SampleView
+from trainers.validation import Scores, score_estimates
+from trainers.worst_samples import write_worst
+
+History = list[dict[str, float]]
+
+
+class Validation(Callback):
+    """Scores each epoch's estimates, writes the best model and the curves. history: a row an epoch.
+
+    It must stand before the callback that averages weights: until that one's turn the network holds the average.
+    """
+
+    def __init__(self, run: RunFiles, view: SampleView, spec: NetworkSpec, pictures_every: int) -> None:
+        self._run = run
+        self._view = view
+        self._spec = spec
+        self._pictures_every = pictures_every
+        self.history: History = []
+        self._wait = _DataWait()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PoseTask)
+        scores = score_estimates(self._view, joined(pl_module.estimates))
+        pl_module.estimates.clear()
+        pl_module.log("pck", scores.pck, prog_bar=True)
+        pl_module.log("oks", scores.oks)
+        best = max(((row["pck"], row["oks"]) for row in self.history), default=(-1.0, -1.0))
+        epoch = trainer.current_epoch + 1
+        self.history.append({"epoch": epoch, "pck": scores.pck, "oks": scores.oks})
+        if (scores.pck, scores.oks) > best:
+            write_checkpoint(self._run.best, self._checkpoint(pl_module, scores, epoch))
+        if self._pictures_every and (epoch % self._pictures_every == 0 or epoch == trainer.max_epochs):
+            write_worst(self._run.worst(epoch), self._view, scores)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._wait.begin()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self._wait.arrived()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self._wait.done()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Complete the epoch's row: the losses are known only now."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.history[-1] |= {
+            "loss": metrics["loss"],
+            "validation_loss": metrics["validation_loss"],
+            "learning_rate": rate,
+            "seconds": round(self._wait.seconds, 2),
+            "data_wait": round(self._wait.share, 4),
+        }
+        write_history(self._run, self.history)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = [dict(row) for row in state_dict["history"]]
+
+    def _checkpoint(self, task: PoseTask, scores: Scores, epoch: int) -> Checkpoint:
+        metrics = {"pck": round(scores.pck, 4), "oks": round(scores.oks, 4)}
+        card = task.card.model_copy(update={"metrics": metrics})
+        weights = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
+        origin = {"run": str(self._run.folder), "epoch": epoch, **metrics}
+        return Checkpoint(card, self._spec, weights, origin)
+
+
+class Progress(Callback):
+    """One bar over all steps, with the newest figures; on stderr, and silent where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        total = int(trainer.estimated_stepping_batches) * trainer.accumulate_grad_batches
+        done = trainer.current_epoch * int(trainer.num_training_batches)
+        self._bar = tqdm(total=total, initial=done, desc="train", unit="step", disable=None)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix(_figures(trainer), refresh=False)
+            self._bar.update()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Where there is no bar, a line an epoch."""
+        if self._bar is not None and self._bar.disable:
+            figures = ", ".join(f"{name} {value}" for name, value in _figures(trainer).items())
+            tqdm.write(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {figures}", file=sys.stderr)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _DataWait:
+    """How much of an epoch was spent waiting for batches."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._waited = 0.0
+
+    def arrived(self) -> None:
+        self._waited += time.perf_counter() - self._last
+
+    def done(self) -> None:
+        self._last = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """From the epoch's begin to its last step's end."""
+        return self._last - self._start
+
+    @property
+    def share(self) -> float:
+        """Of those seconds, 0 to 1."""
+        return self._waited / self.seconds if self.seconds > 0 else 0.0
+
+
+def _figures(trainer: pl.Trainer) -> dict[str, str]:
+    names = ("loss", "validation_loss", "pck", "oks")
+    return {name: f"{float(trainer.callback_metrics[name]):.4f}" for name in names if name in trainer.callback_metrics}
