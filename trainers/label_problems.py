@@ -151,7 +151,7 @@ def _same_groups(training: LabelledData, validation: LabelledData) -> Iterator[P
     """One line a group; images that are each a group of their own are compared by their pictures."""
     ours, theirs = Counter(training.groups.values()), Counter(validation.groups.values())
     for group in sorted(ours.keys() & theirs.keys()):
-        if not group.startswith(("image ", "file ", "folder ")):
+        if not group.startswith(("image ", "file ", "folder ", "time ")):
             text = f"{group}: {ours[group]} images in training, {theirs[group]} in validation"
             yield Problem("same_group_in_both", "error", text, "put all of it on one side")
 

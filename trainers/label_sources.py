@@ -5,9 +5,7 @@ Everything that would stop a training is looked for up front, so that nothing fa
 
 from __future__ import annotations
 
-import hashlib
 import math
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,37 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from cvat_export.dataset import Category, Dataset, LabelledImage
+from cvat_export.dataset import LabelledImage
 from cvat_export.errors import CvatExportError
-from cvat_export.export_reading import read_export
 from cvat_export.joint_mapping import map_joints
-from cvat_export.label_files import open_label_files
-from cvat_export.labels import FloatArray, Instance, Keypoints, hull_xyxy
+from cvat_export.labels import Instance, Keypoints
 from cvat_export.skeleton import Skeleton
 from trainers.errors import TrainersError
-from trainers.image_files import ImagePlaces, image_places, read_size
 from trainers.image_files import ImageRef as ImageRef
+from trainers.image_files import read_size
 from trainers.problem import Problem
+from trainers.source_reading import LabelSource as LabelSource
+from trainers.source_reading import ReadSource, choose_category, read_dataset, read_source, source_names, source_sha256
 from trainers.splits import image_groups
-
-HULL_GROWTH = 0.1  # of a hull's longer side, on each side: what boxes of COCO's and LSP's people have beyond it
-HULL_PX = 0.05  # a box this near to the hull is the hull: CVAT writes it for every skeleton, to two decimals
+from trainers.subject_boxes import box_problem, training_box
 
 _LISTED = 5  # problems that an error names
-
-
-@dataclass(frozen=True)
-class LabelSource:
-    """What a user says of one file.
-
-    path: COCO JSON, CVAT XML, Datumaro JSON, a zip of one of them, its folder, or a pulled folder. images: the folder
-    of its images where they are not beside it. weight: of each of its subjects in training. group: see `splits`.
-    """
-
-    path: Path
-    images: Path | None = None
-    weight: float = 1.0
-    group: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,20 +63,6 @@ class LabelledData:
     sha256: Mapping[str, str]
     files: Mapping[str, ImageRef]
     groups: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """One file as it was read: images with names that are unique in it, and the wanted category's instances alone."""
-
-    label: LabelSource
-    name: str
-    places: ImagePlaces
-    own: Skeleton
-    images: tuple[LabelledImage, ...]
-    subsets: tuple[str | None, ...]
-    names_in_file: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def read_labels(
@@ -144,15 +112,15 @@ def inspect_labels(
 ) -> tuple[LabelledData, tuple[Problem, ...]]:
     """As `read_labels`, with the problems of images and boxes beside what is sound instead of an error."""
     _check_sources(sources)
-    read: list[_Source] = []
+    read: list[ReadSource] = []
     wanted_name = category
-    for label, name in zip(sources, _source_names([label.path for label in sources]), strict=True):
-        dataset, notes = _read(label)
-        chosen = _choose_category(dataset, label.path, category, wanted_name)
+    for label, name in zip(sources, source_names([label.path for label in sources]), strict=True):
+        dataset, notes = read_dataset(label)
+        chosen = choose_category(dataset, label.path, category, wanted_name)
         assert chosen.skeleton is not None
         skeleton = skeleton or chosen.skeleton
         wanted_name = wanted_name or chosen.name
-        read.append(_source(label, name, dataset, chosen, notes))
+        read.append(read_source(label, name, dataset, chosen, notes))
     assert skeleton is not None and wanted_name is not None
     return _joined(read, skeleton, wanted_name)
 
@@ -171,96 +139,7 @@ def _check_sources(sources: Sequence[LabelSource]) -> None:
         seen.add(source.path.resolve())
 
 
-def _read(label: LabelSource) -> tuple[Dataset, tuple[str, ...]]:
-    root = _label_root(label.path)
-    export = read_export(root)
-    notes = [f"{label.path}: {note}" for note in export.notes]
-    subsets = sorted({str(subset) for image in export.dataset.images if (subset := image.extra.get("subset"))})
-    if root.is_dir() and len(subsets) > 1:
-        notes.append(f"{label.path}: the label files {', '.join(subsets)} are taken together")
-    return export.dataset, tuple(notes)
-
-
-def _label_root(path: Path) -> Path:
-    """Of a dataset folder its annotations/: beside it lie records of our own that are no labels."""
-    return path / "annotations" if (path / "annotations").is_dir() else path
-
-
-def _choose_category(dataset: Dataset, path: Path, named: str | None, first: str | None) -> Category:
-    """named: by the user. first: that of the first source, which others have by another name where they have one."""
-    jointed = [category for category in dataset.categories if category.skeleton is not None]
-    for category in jointed:
-        if category.name == (named or first):
-            return category
-    known = ", ".join(category.name for category in jointed) or "none"
-    if named is not None:
-        without = " (it has no joints)" if named in {category.name for category in dataset.categories} else ""
-        raise TrainersError(f"{path}: got no category {named!r} with joints{without}, expected one of: {known}")
-    if len(jointed) != 1:
-        raise TrainersError(
-            f"{path}: got {len(jointed)} categories with joints ({known}), expected one; say which with a category name"
-        )
-    return jointed[0]
-
-
-def _source(label: LabelSource, name: str, dataset: Dataset, category: Category, notes: tuple[str, ...]) -> _Source:
-    assert category.skeleton is not None
-    _check_ids(dataset, label.path)
-    others = Counter(i.category for image in dataset.images for i in image.instances if i.category != category.name)
-    left_out = tuple(
-        f"{label.path}: {count} x subject of category {other!r} left out" for other, count in others.items()
-    )
-    subsets = tuple(image.extra.get("subset") for image in dataset.images)
-    twice = {name for name, count in Counter(image.file_name for image in dataset.images).items() if count > 1}
-    images = tuple(
-        replace(
-            image,
-            file_name=f"{subset}/{image.file_name}" if image.file_name in twice else image.file_name,
-            instances=tuple(i for i in image.instances if i.category == category.name),
-        )
-        for image, subset in zip(dataset.images, subsets, strict=True)
-    )
-    return _Source(
-        label=label,
-        name=name,
-        places=image_places(label.path, label.path.is_file() and zipfile.is_zipfile(label.path), label.images),
-        own=category.skeleton,
-        images=images,
-        subsets=subsets,
-        names_in_file=tuple(image.file_name for image in dataset.images),
-        notes=(*notes, *left_out),
-    )
-
-
-def _check_ids(dataset: Dataset, path: Path) -> None:
-    """Of two images with one id the labels of both would go to one, and silently none to the other."""
-    for key, what in (("id", "id"), (None, "name")):
-        values = [
-            (image.extra.get("subset"), image.file_name if key is None else image.extra.get(key))
-            for image in dataset.images
-        ]
-        counts = Counter(value for value in values if value[1] is not None)
-        twice = [value for value, count in counts.items() if count > 1]
-        if twice:
-            names = [image.file_name for image, value in zip(dataset.images, values, strict=True) if value == twice[0]]
-            raise TrainersError(
-                f"{path}: the {what} {twice[0][1]!r} stands for {len(names)} images ({', '.join(names[:_LISTED])}), "
-                f"expected one each, and so for {len(twice)} {what}s; export the tasks one by one, or write the file "
-                "again with an id for each image"
-            )
-
-
-def _source_names(paths: Sequence[Path]) -> list[str]:
-    """A short name for each source that no other has."""
-    stems = [path.stem if path.suffix else path.name for path in paths]
-    folders = [next((p.name for p in path.resolve().parents if p.name != "annotations"), "") for path in paths]
-    count = Counter(stems)
-    names = [stem if count[stem] == 1 else f"{f}-{stem}" for stem, f in zip(stems, folders, strict=True)]
-    count = Counter(names)
-    return [name if count[name] == 1 else f"{name}-{number}" for number, name in enumerate(names, 1)]
-
-
-def _joined(read: Sequence[_Source], skeleton: Skeleton, category: str) -> tuple[LabelledData, tuple[Problem, ...]]:
+def _joined(read: Sequence[ReadSource], skeleton: Skeleton, category: str) -> tuple[LabelledData, tuple[Problem, ...]]:
     owners = Counter(image.file_name for source in read for image in source.images)
     problems: list[Problem] = []
     notes: list[str] = []
@@ -293,12 +172,12 @@ def _joined(read: Sequence[_Source], skeleton: Skeleton, category: str) -> tuple
         raise TrainersError(
             "labels: two images have one name in spite of their sources' names; rename one of the files"
         )
-    hashes = {str(source.label.path): _sha256(source.label.path) for source in read}
+    hashes = {str(source.label.path): source_sha256(source.label.path) for source in read}
     data = LabelledData(skeleton, category, tuple(samples), tuple(images), tuple(notes), hashes, files, groups)
     return data, tuple(problems)
 
 
-def _joint_notes(source: _Source, wanted: Skeleton) -> Iterator[str]:
+def _joint_notes(source: ReadSource, wanted: Skeleton) -> Iterator[str]:
     there = wanted.sources_in(source.own)
     missing = [joint for joint, own in zip(wanted.joints, there, strict=True) if own is None]
     if len(missing) == len(wanted.joints):
@@ -327,7 +206,7 @@ def _with_joints(instance: Instance, own: Skeleton, wanted: Skeleton, category: 
     )
 
 
-def _find_images(source: _Source, mapped: Iterable[LabelledImage]) -> tuple[dict[str, ImageRef], list[Problem]]:
+def _find_images(source: ReadSource, mapped: Iterable[LabelledImage]) -> tuple[dict[str, ImageRef], list[Problem]]:
     """Where each image lies, and what is wrong with those that are missing, unreadable or of another size."""
     found: dict[str, ImageRef] = {}
     owners: dict[ImageRef, str] = {}
@@ -350,7 +229,7 @@ def _find_images(source: _Source, mapped: Iterable[LabelledImage]) -> tuple[dict
     return found, problems
 
 
-def _missing(image: LabelledImage, name: str, source: _Source) -> Problem:
+def _missing(image: LabelledImage, name: str, source: ReadSource) -> Problem:
     text = f"no image {name!r}, looked in {source.places}"
     return Problem("missing_image", "error", text, "copy it there or name the folder of the images", image.file_name)
 
@@ -372,16 +251,16 @@ def _size_problem(image: LabelledImage, ref: ImageRef) -> Problem | None:
 
 
 def _samples(
-    source: _Source, mapped: Iterable[LabelledImage], files: Mapping[str, ImageRef], groups: Mapping[str, str]
+    source: ReadSource, mapped: Iterable[LabelledImage], files: Mapping[str, ImageRef], groups: Mapping[str, str]
 ) -> tuple[list[Sample], list[str], list[Problem]]:
     counts: dict[str, int] = defaultdict(int)
     samples, problems = [], []
     for image in mapped:
         for number, instance in enumerate(image.instances, 1):
-            if problem := _box_problem(instance, image, number):
+            if problem := box_problem(instance, image, number):
                 problems.append(problem)
                 continue
-            box, reason = _training_box(instance, image)
+            box, reason = training_box(instance, image)
             if reason:
                 counts[reason] += 1
             if box is not None and image.file_name in files:
@@ -389,53 +268,6 @@ def _samples(
                 name = image.file_name
                 samples.append(Sample(files[name], name, groups[name], one, source.label.weight))
     return samples, [f"{source.label.path}: {count} x {reason}" for reason, count in counts.items()], problems
-
-
-def _box_problem(instance: Instance, image: LabelledImage, number: int) -> Problem | None:
-    width, height = (float(value) for value in instance.bbox_xyxy[2:] - instance.bbox_xyxy[:2])
-    if min(width, height) >= 0:
-        return None
-    text = f"its box is {width:g}×{height:g} px, expected a width and a height of at least 0"
-    fix = "write [x, y, width, height], not two corners, or export again"
-    return Problem("negative_box", "error", text, fix, image.file_name, number)
-
-
-def _training_box(instance: Instance, image: LabelledImage) -> tuple[FloatArray | None, str]:
-    """The box to train with, or None, and why it is not simply the instance's own."""
-    if instance.is_crowd:
-        return None, "crowd left out"
-    if not instance.labelled.any():
-        return None, "subject without a labelled joint left out"
-    hull = hull_xyxy(instance.xy, instance.labelled)
-    drawn = bool((instance.bbox_xyxy[2:] > instance.bbox_xyxy[:2]).all())
-    if drawn and float(np.abs(hull - instance.bbox_xyxy).max()) > HULL_PX:
-        return instance.bbox_xyxy, ""
-    longer = float((hull[2:] - hull[:2]).max())
-    if longer < 1:
-        return None, "subject without a box and with its joints in one point left out"
-    grown = hull + np.array([-1, -1, 1, 1], np.float32) * np.float32(HULL_GROWTH * longer)
-    size = np.array([image.width, image.height] * 2, np.float32)
-    inside = np.clip(grown, 0, size)
-    box = inside if (inside[2:] > inside[:2]).all() else grown
-    return (
-        box,
-        f"subject without a box of its own: the hull of its joints is taken, {HULL_GROWTH:.0%} larger on each side",
-    )
-
-
-def _sha256(path: Path) -> str:
-    """Of a file's bytes; of a folder's label files, one after the other."""
-    digest = hashlib.sha256()
-    if path.is_dir():
-        with open_label_files(_label_root(path)) as files:
-            for file in files:
-                for chunk in file.stream():
-                    digest.update(chunk)
-    else:
-        with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _nothing_labelled(sources: Sequence[LabelSource], data: LabelledData) -> str:

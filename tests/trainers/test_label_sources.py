@@ -1,6 +1,7 @@
 """Subjects come from every format with their images; what would stop a training is said before it begins."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from tests.trainers.labelled_folders import (
     write_zip,
 )
 from trainers.errors import TrainersError
-from trainers.label_sources import HULL_GROWTH, LabelSource, inspect_labels, read_labels
+from trainers.label_sources import LabelSource, inspect_labels, read_labels
+from trainers.subject_boxes import HULL_GROWTH
 
 ERRORS = (TrainersError, CvatExportError)
 
@@ -60,6 +62,56 @@ def test_a_folder_its_file_and_its_zip_are_one(folder, tmp_path):
         np.testing.assert_array_equal(data.samples[0].instance.bbox_xyxy, [8, 4, 34, 20])
         assert all(len(value) == 64 for value in data.sha256.values())
     assert results[2].samples[0].image.member == "images/a.png"
+
+
+def _cvat_xml():
+    """The labels of `content(["a.png"])` as CVAT for images 1.1."""
+    svg = "".join(f'&lt;circle data-label-name="{joint}"&gt;&lt;/circle&gt;' for joint in JOINTS)
+    labels = f"<label><name>mouse</name><type>skeleton</type><svg>{svg}</svg></label>"
+    labels += "".join(
+        f"<label><name>{joint}</name><type>points</type><parent>mouse</parent></label>" for joint in JOINTS
+    )
+    x, y, v = (subject(1, 1)["keypoints"][start::3] for start in range(3))
+    points = "".join(
+        f'<points label="{joint}" outside="0" occluded="{int(v[n] == 1)}" points="{x[n]},{y[n]}"/>'
+        for n, joint in enumerate(JOINTS)
+    )
+    image = f'<image id="0" name="a.png" width="64" height="48"><skeleton label="mouse">{points}</skeleton></image>'
+    return f"<annotations><version>1.1</version><meta><labels>{labels}</labels></meta>{image}</annotations>"
+
+
+def _datumaro():
+    """The same as CVAT's Datumaro."""
+    names = [("mouse", ""), *((joint, "mouse") for joint in JOINTS)]
+    labels = [{"name": name, "parent": parent, "attributes": []} for name, parent in names]
+    shape = {"id": 0, "type": "skeleton", "attributes": {}, "group": 0, "label_id": 0}
+    shape |= {"points": subject(1, 1)["keypoints"], "points_attributes": [{}] * len(JOINTS)}
+    item = {"id": "a", "annotations": [shape], "attr": {"frame": 0}, "image": {"path": "a.png", "size": [48, 64]}}
+    points = {"items": [{"label_id": 0, "labels": JOINTS, "joints": []}]}
+    return json.dumps({"info": {}, "categories": {"label": {"labels": labels}, "points": points}, "items": [item]})
+
+
+@pytest.mark.parametrize(
+    ("member", "text", "image"),
+    [
+        ("annotations.xml", _cvat_xml(), "images/a.png"),
+        ("annotations/default.json", _datumaro(), "images/default/a.png"),
+    ],
+    ids=["CVAT XML", "Datumaro"],
+)
+def test_zips_of_cvats_other_formats_with_their_images(folder, tmp_path, member, text, image):
+    path = tmp_path / "task.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, text)
+        archive.write(folder / "images" / "a.png", image)
+    (sample,), expected = _read(path).samples, _read(folder).samples[0]
+    np.testing.assert_array_equal(sample.instance.xy, expected.instance.xy)
+    np.testing.assert_array_equal(sample.instance.visibility, expected.instance.visibility)
+    np.testing.assert_array_equal(sample.image.read(), expected.image.read())
+    assert sample.image.member == image
+    unpacked = tmp_path / "unpacked"
+    zipfile.ZipFile(path).extractall(unpacked)
+    assert _read(unpacked).samples[0].image.path == unpacked / image
 
 
 def test_records_beside_the_annotations_are_no_labels(folder):
