@@ -92,9 +92,9 @@ def test_a_video_in_both_splits_is_an_error(tmp_path):
     assert code == 3 and "video 0f3a9c21: 1 images in training, 1 in validation" in out
 
 
-def test_images_that_are_there_twice_are_named(labels):
+def test_images_that_are_there_twice_are_named(labels, tmp_path):
     (labels / "images" / "3.png").write_bytes((labels / "images" / "0.png").read_bytes())
-    code, out, _ = _run(labels)
+    code, out, _ = _run(labels, "--validation", write_folder(tmp_path / "val", ["x.png"], seed=40))
     assert code == 0 and "3.png: the same file as 0.png" in out
 
 

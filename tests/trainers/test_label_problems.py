@@ -228,6 +228,14 @@ def test_alike_is_what_comparing_all_gives():
     assert {pair for pair in expected if np.abs(np.subtract(*(wide[n] for n in pair))).mean() <= 1.5} == found
 
 
+def test_a_subject_that_moved_makes_another_picture():
+    still = np.full((2, 576), 100, np.uint8)
+    still[1, 300] += MOST_CELL + 1
+    assert list(alike(still)) == []
+    still[1, 300] -= 1
+    assert [(index, others.tolist()) for index, others in alike(still)] == [(0, [1])]
+
+
 def test_a_cut_picture_is_refused(tmp_path):
     path = write_image(tmp_path / "a.jpg", size=(640, 480))
     whole = path.read_bytes()

@@ -160,6 +160,17 @@ def test_names_are_unique_over_sources(tmp_path):
     assert data.groups["one/a.png"] == data.groups["two/a.png"]
 
 
+def test_subsets_of_a_project_may_share_names(tmp_path):
+    for number, subset in enumerate(("night", "day")):
+        write_json(tmp_path, content(["a.png", f"{subset}.png"]), f"annotations/person_keypoints_{subset}.json")
+        for name in ("a.png", f"{subset}.png"):
+            write_image(tmp_path / "images" / subset / name, seed=number)
+    data = _read(tmp_path)
+    assert sorted(s.file_name for s in data.samples) == ["day.png", "day/a.png", "night.png", "night/a.png"]
+    assert {str(s.image.path.parent.name) for s in data.samples if s.file_name.endswith("a.png")} == {"day", "night"}
+    assert any("label files day, night are taken together" in note for note in data.notes)
+
+
 def test_weights_are_each_sources_own(tmp_path):
     one, two = (write_folder(tmp_path / name, (f"{name}.png",)) for name in ("one", "two"))
     data = read_labels([LabelSource(one, weight=0.5), LabelSource(two)])
