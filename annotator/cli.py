@@ -21,6 +21,7 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
     "pull": "pull",
     "check": "check",
     "train": "train",
+    "evaluate": "evaluate",
     "draw": "draw",
     "doctor": "doctor",
 }

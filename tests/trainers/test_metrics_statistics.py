@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 
 from trainers.errors import TrainersError
 from trainers.metrics.bootstrap import draw_groups, interval, resample_ratio, share_above_zero, sum_by_group
-from trainers.metrics.calibration import Calibration, expected_calibration_error, fit_calibration, reliability
+from trainers.metrics.calibration import FittedCalibration, expected_calibration_error, fit_calibration, reliability
 from trainers.metrics.sigma_estimation import estimate_sigmas
 
 
@@ -45,7 +45,7 @@ def test_share_above_zero():
 def test_calibration_finds_the_numbers_that_made_the_data(temperature, bias):
     rng = np.random.default_rng(1)
     scores = rng.uniform(0.02, 0.98, 40_000)
-    right = rng.random(40_000) < Calibration(temperature, bias).apply(scores)
+    right = rng.random(40_000) < FittedCalibration(temperature, bias).apply(scores)
     found = fit_calibration(scores, right)
     assert (found.temperature, found.bias) == pytest.approx((temperature, bias), rel=0.06, abs=0.05)
     before = expected_calibration_error(reliability(scores, right))
@@ -59,7 +59,7 @@ def test_calibration_is_the_likeliest_by_another_optimiser():
     right = rng.random(300) < scores**2
 
     def loss(parameters):
-        p = Calibration(np.exp(parameters[0]), parameters[1]).apply(scores)
+        p = FittedCalibration(np.exp(parameters[0]), parameters[1]).apply(scores)
         return -np.log(np.where(right, p, 1 - p)).sum()
 
     other = minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10})

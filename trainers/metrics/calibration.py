@@ -16,7 +16,7 @@ from trainers.errors import TrainersError
 from trainers.metrics.pairs import Floats
 
 LEAST_JOINTS = 50  # fewer say little about two numbers
-_EDGE = 1e-6  # scores of 0 and 1 have no logit
+_EDGE = 1e-4  # scores of 0 and 1 have no logit; as near as decoding comes to them
 _STEPS = 100
 _STEEPEST = 1e3  # a slope beyond it: the scores part right from wrong entirely, and no slope is the best
 
@@ -33,7 +33,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class FittedCalibration:
     """See the module. temperature: above 0."""
 
     temperature: float
@@ -65,7 +65,7 @@ def expected_calibration_error(table: tuple[ReliabilityBin, ...]) -> float:
     return sum(distances) / total if total else float("nan")
 
 
-def fit_calibration(scores: npt.ArrayLike, right: npt.ArrayLike) -> Calibration:
+def fit_calibration(scores: npt.ArrayLike, right: npt.ArrayLike) -> FittedCalibration:
     """The most likely temperature and bias. Raises TrainersError where there is no such maximum.
 
     Logistic regression of `right` on the logit, by Newton's method with halved steps: convex, so the maximum is one.
@@ -81,7 +81,7 @@ def fit_calibration(scores: npt.ArrayLike, right: npt.ArrayLike) -> Calibration:
     if not 0 < slope < _STEEPEST:
         said = "say nothing about, or the opposite of," if slope <= 0 else "part entirely"
         raise TrainersError(f"calibration: the scores {said} what is right (slope {slope:.3g}); leave --calibrate out")
-    return Calibration(1 / slope, offset / slope)
+    return FittedCalibration(1 / slope, offset / slope)
 
 
 def _newton(design: Floats, y: Floats) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from trainers.metrics.bootstrap import (
     share_above_zero,
     sum_by_group,
 )
-from trainers.metrics.calibration import Calibration, ReliabilityBin, expected_calibration_error, reliability
+from trainers.metrics.calibration import FittedCalibration, ReliabilityBin, expected_calibration_error, reliability
 from trainers.metrics.error_classes import ErrorClass, classify_errors
 from trainers.metrics.oks_matching import AREA_RANGES, match_by_oks
 from trainers.metrics.pairing import pair_by_boxes, pair_by_oks
@@ -71,7 +71,7 @@ class JointScores:
     scores: Floats
     right: Bools
 
-    def reliability(self, calibration: Calibration | None = None) -> tuple[tuple[ReliabilityBin, ...], float]:
+    def reliability(self, calibration: FittedCalibration | None = None) -> tuple[tuple[ReliabilityBin, ...], float]:
         """The table, and its expected calibration error."""
         table = reliability(self.scores if calibration is None else calibration.apply(self.scores), self.right)
         return table, expected_calibration_error(table)

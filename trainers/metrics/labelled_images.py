@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,28 +18,29 @@ from trainers.metrics.tables import EstimateTable, TruthTable
 
 @dataclass(frozen=True)
 class CommonJoints:
-    """The joints that truth and estimates both have, by name. truth, estimated: their places in each."""
+    """The joints that the truth and all estimates have, by name. truth, estimated: their places in each."""
 
     skeleton: Skeleton
     truth: tuple[int, ...]
-    estimated: tuple[int, ...]
+    estimated: tuple[tuple[int, ...], ...]
 
 
-def common_joints(truth: Skeleton, estimated: Skeleton) -> CommonJoints:
-    """In the order of the truth, with its sigmas unless only the estimates' skeleton has any. Raises TrainersError."""
-    sources = truth.sources_in(estimated)
-    pairs = [(place, source) for place, source in enumerate(sources) if source is not None]
-    if not pairs:
+def common_joints(truth: Skeleton, *estimated: Skeleton) -> CommonJoints:
+    """In the order of the truth, with its sigmas unless only an estimate's skeleton has any. Raises TrainersError."""
+    sources = [truth.sources_in(other) for other in estimated]
+    kept = tuple(place for place in range(len(truth.joints)) if all(source[place] is not None for source in sources))
+    if not kept:
+        others = "; ".join(", ".join(other.joints) for other in estimated)
         raise TrainersError(
             f"truth and estimates have no joint in common: the truth has {', '.join(truth.joints)}; the estimates "
-            f"have {', '.join(estimated.joints)}; give a skeleton with aliases for the other's names"
+            f"have {others}; give a skeleton with aliases for the other's names"
         )
-    kept = tuple(place for place, _ in pairs)
-    taken = tuple(source for _, source in pairs)
+    taken = tuple(tuple(source[place] or 0 for place in kept) for source in sources)
     skeleton = restrict(truth, kept)
-    if not has_sigmas(truth) and has_sigmas(estimated):
-        sigmas = tuple(estimated.sigmas[source] for source in taken)
-        skeleton = Skeleton(skeleton.name, skeleton.joints, skeleton.edges, skeleton.flip_pairs, sigmas)
+    measured = [(other, places) for other, places in zip(estimated, taken, strict=True) if has_sigmas(other)]
+    if measured and not has_sigmas(truth):
+        other, places = measured[0]
+        skeleton = replace(skeleton, sigmas=tuple(other.sigmas[place] for place in places))
     return CommonJoints(skeleton, kept, taken)
 
 
