@@ -27,6 +27,15 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
 }
 KNOWN_ERRORS = (AnnotatorError, CvatExportError, FrameToolsError, TrainersError)
 
+EXTRAS = {  # module -> the extra that brings it, where a command has no use without it
+    "torch": "train",
+    "lightning": "train",
+    "timm": "train",
+    "matplotlib": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+}
+
 
 class CommandGroup(click.Group):
     """Imports only the module of the command that is called, so that help needs neither torch nor OpenCV."""
@@ -68,6 +77,12 @@ def main() -> None:
         if debug:
             raise
         click.echo(f"error: {error}", err=True)
+        code = 1
+    except ModuleNotFoundError as error:
+        if debug or error.name is None or error.name.partition(".")[0] not in EXTRAS:
+            raise
+        extra = EXTRAS[error.name.partition(".")[0]]
+        click.echo(f"error: {error.name} is not installed; pip install 'cvat-pose-annotator[{extra}]'", err=True)
         code = 1
     except OSError as error:
         if debug:
