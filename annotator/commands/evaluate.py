@@ -153,7 +153,8 @@ def command(model: Path | None, output: Path | None, as_json: bool, **options: A
             return 0
     poses = [_poses(model or options["predicted"], options["pose_card"], data, options)]
     if options["against"]:
-        poses.append(_poses(options["against"], options["against_card"], data, options))
+        other = _poses(options["against"], options["against_card"], data, options)
+        poses.append(other if other.name != poses[0].name else replace(other, name=f"{other.name} (other)"))
     compared = compare(data, poses, _evaluation_options(options))
     findings = Findings(compared[0], compared[1] if len(compared) > 1 else None)
     if options["calibrate"]:
