@@ -40,6 +40,15 @@ def card(visibility=True):
     return parse_card(content, "test")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Layers this small wait for each other where cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)

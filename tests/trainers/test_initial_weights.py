@@ -41,6 +41,15 @@ def save(network, spec, skeleton, path):
     return path
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Layers this small wait for each other where cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_a_checkpoint_of_the_same_joints_is_taken_whole(tmp_path):
     source, network = make(BASELINE, FOUR), make(BASELINE, FOUR, seed=1)
     report = load_initial_weights(network, save(source, BASELINE, FOUR, tmp_path / "a.ckpt"), FOUR)

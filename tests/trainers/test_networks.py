@@ -105,7 +105,7 @@ def test_maps_begin_near_zero_and_every_layer_learns(name):
     assert all(value.grad.isfinite().all() for value in network.parameters())
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """Layers this small wait for each other where cores are busy."""
     before = torch.get_num_threads()
@@ -115,7 +115,6 @@ def one_thread():
 
 
 @pytest.mark.parametrize("name", [pytest.param("cpm", marks=pytest.mark.slow), "hrnet", "lite-fpn", "simple-baseline"])
-@pytest.mark.usefixtures("one_thread")
 def test_a_small_network_learns_two_images_by_heart(name):
     torch.manual_seed(1)
     network = small(name, channels=2, input_size=(64, 64))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import TrainersError
@@ -50,19 +51,31 @@ def open_traced(
 
     It is traced, so what it computes may depend on its input's shape and values through torch's operators only.
     """
+    import torch
+
     import_openvino()
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    graph = _convert(lambda: TorchScriptPythonDecoder(_trace(network)), (None, 3, None, None), model)
+    example = torch.zeros(1, 3, 128, 192)
+    graph = _convert(lambda: TorchScriptPythonDecoder(_trace(network, example)), (None, 3, None, None), model)
     return compile_graph(graph, model, execution, metadata)
 
 
-def _trace(network: torch.nn.Module) -> Any:
+def convert_traced(network: torch.nn.Module, example: torch.Tensor, path: Path) -> openvino.Model:
+    """The graph of a network over (n, …) with n free and the other sizes of `example`, to be written to `path`."""
+    import_openvino()
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    model = ModelFile(path, ModelFormat.OPENVINO_IR)
+    return _convert(lambda: TorchScriptPythonDecoder(_trace(network, example)), (None, *example.shape[1:]), model)
+
+
+def _trace(network: torch.nn.Module, example: torch.Tensor) -> Any:
     import torch
 
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is deprecated, and each branch on a shape is reported
-        return torch.jit.trace(network, torch.zeros(1, 3, 128, 192), check_trace=False)
+        return torch.jit.trace(network, example, check_trace=False)
 
 
 def _convert(make_decoder: Callable[[], Any], shape: Shape, model: ModelFile) -> openvino.Model:

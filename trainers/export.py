@@ -1,0 +1,153 @@
+"""Checkpoint -> model files that other machines run, let out only if they find the same joints."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.checkpoint import read_checkpoint, restore_network
+from trainers.errors import TrainersError
+from trainers.export_formats import EXPORT_FORMATS
+from trainers.label_sources import LabelSource, read_labels
+from trainers.model_card import ModelCard
+from trainers.parity import MOST_PX, Parity, compare_joints, find_joints
+from trainers.pose_decoding import check_card
+from trainers.runtimes import Execution, open_session
+from trainers.runtimes.formats import RUNTIMES, identify
+
+_MOST_CROPS = 64
+PARITY_FILE = "parity.npz"  # beside a run's checkpoint: real crops, under the key "pixels"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """parities: with the checkpoint, one a runtime that opens the file. milliseconds: a crop, of the checkpoint.
+
+    notes: runtimes that cannot open the file, and why.
+    """
+
+    path: Path
+    parities: tuple[Parity, ...]
+    milliseconds: float
+    notes: tuple[str, ...]
+
+
+def export_checkpoint(
+    path: Path,
+    export_format: str,
+    pixels: npt.NDArray[np.uint8],
+    output: Path | None = None,
+    half: bool = False,
+    trust: bool = False,
+    overwrite: bool = False,
+) -> Exported:
+    """Write a checkpoint in one of EXPORT_FORMATS, beside it unless `output` says where.
+
+    pixels: real RGB crops (n, height, width, 3) at the size of the card's input, on which the file has to find the
+    joints that the checkpoint finds, in every runtime here that opens it. half: 16 bit weights, OpenVINO only. Raises
+    TrainersError where it does not, with the figure, and leaves nothing behind.
+    """
+    target = _target(path, export_format, output, half, overwrite)
+    checkpoint = read_checkpoint(path)
+    _check_crops(checkpoint.card, pixels)
+    reference = open_session(path, Execution("torch", "cpu", "f32", trust))
+    check_card(checkpoint.card, reference)
+    expected, milliseconds = find_joints(checkpoint.card, reference, pixels)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        written = Path(folder) / target.name
+        EXPORT_FORMATS[export_format].write(restore_network(checkpoint, trust), checkpoint.card, written, half)
+        parities, notes = [], []
+        for runtime in _runtimes(written):
+            try:
+                session = open_session(written, Execution(runtime, "cpu", "f32"))  # type: ignore[arg-type]
+            except TrainersError as error:
+                notes.append(f"{runtime} cannot run it: {str(error).removeprefix(f'{written}: ')}")
+                continue
+            found, its_milliseconds = find_joints(checkpoint.card, session, pixels)
+            parities.append(compare_joints(expected, found, runtime, its_milliseconds))
+        _check_parities(path, export_format, parities, notes)
+        _move(written, target)
+    return Exported(target, tuple(parities), milliseconds, tuple(notes))
+
+
+def read_run_crops(checkpoint: Path) -> npt.NDArray[np.uint8] | None:
+    """The crops that a training left beside its checkpoint, None where there are none. Raises TrainersError."""
+    path = checkpoint.parent / PARITY_FILE
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return np.asarray(archive["pixels"])[:_MOST_CROPS]
+    except Exception as error:  # numpy raises whatever it stumbles over
+        raise TrainersError(f"{path}: damaged: {error}; name labelled images with --data instead") from error
+
+
+def cut_labelled_crops(card: ModelCard, labels: Path) -> npt.NDArray[np.uint8]:
+    """Up to 64 labelled subjects, spread over the whole file, cut out as the card says. Raises TrainersError."""
+    from trainers.crop_store import CropStore
+
+    samples = read_labels([LabelSource(labels)], leave_out_faulty=True).samples
+    places = np.linspace(0, len(samples) - 1, min(_MOST_CROPS, len(samples))).astype(int)
+    store = CropStore([samples[place] for place in places], card.input.size, card.crop)
+    return np.stack([store.region(index).pixels for index in range(len(places))])
+
+
+def _target(path: Path, export_format: str, output: Path | None, half: bool, overwrite: bool) -> Path:
+    """Where to write. Raises TrainersError before any work where that cannot be."""
+    if export_format not in EXPORT_FORMATS:
+        raise TrainersError(f"format: got {export_format!r}, expected one of {', '.join(EXPORT_FORMATS)}")
+    if half and export_format != "openvino":
+        raise TrainersError(f"16 bit weights: got format {export_format}, expected openvino: others keep 32 bit")
+    target = output or path.parent / EXPORT_FORMATS[export_format].file_name
+    if export_format == "openvino" and target.suffix != ".xml":
+        raise TrainersError(f"{target}: an OpenVINO IR is a .xml with its .bin beside it; name it {target.stem}.xml")
+    if not target.parent.is_dir():
+        raise TrainersError(f"{target}: there is no folder {target.parent}; make it first")
+    there = [file for file in (target, target.with_suffix(".bin")) if file.exists()]
+    if there and not overwrite and (export_format == "openvino" or target in there):
+        raise TrainersError(f"{there[0]}: is there already; --overwrite replaces it, -o writes elsewhere")
+    if target.exists() and target.samefile(path):
+        raise TrainersError(f"{target}: is the checkpoint itself; write elsewhere with -o")
+    return target
+
+
+def _check_crops(card: ModelCard, pixels: npt.NDArray[np.uint8]) -> None:
+    shape = (card.input.height, card.input.width, 3)
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != shape or not len(pixels):
+        raise TrainersError(
+            f"crops to compare on: got {pixels.dtype} {pixels.shape}, expected uint8 (n, {shape[0]}, {shape[1]}, 3), "
+            f"n at least 1, as the input of {card.name!r}"
+        )
+
+
+def _runtimes(path: Path) -> list[str]:
+    """Those that could run the file and are installed."""
+    return [runtime for runtime in RUNTIMES[identify(path).format] if find_spec(runtime) is not None]
+
+
+def _check_parities(path: Path, export_format: str, parities: list[Parity], notes: list[str]) -> None:
+    if not parities:
+        raise TrainersError(f"{path}: no runtime here opens what {export_format} export gives: {'; '.join(notes)}")
+    worst = max(parities, key=lambda parity: parity.p99_px)
+    if not worst.holds:
+        raise TrainersError(
+            f"{path}: the {export_format} file finds other joints than the checkpoint: run by {worst.runtime}, the p99 "
+            f"of {worst.joints} distances is {worst.p99_px:.3f} px, the largest {worst.max_px:.3f} px; expected a p99 "
+            f"below {MOST_PX} px. Nothing was written; try another format"
+        )
+
+
+def _move(written: Path, target: Path) -> None:
+    """Everything that was written goes to its place, what others refer to first."""
+    parts = sorted(written.parent.iterdir(), key=lambda part: part == written)
+    for part in parts:
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+    for part in parts:
+        part.replace(target.parent / part.name)

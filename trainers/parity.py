@@ -1,0 +1,73 @@
+"""Whether two sessions over one model find the same joints."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainers.model_card import ModelCard
+from trainers.pose_decoding import InputJoints, decode_outputs, run_model
+from trainers.runtimes.session import Session
+
+MOST_PX = 0.5  # that the p99 of the distances may be, in pixels of the input
+_FLAT = 0.05  # score below which a map is taken to have no peak
+_BATCH = 8
+_ROUNDS = 3  # of which the fastest counts
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Distances between the joints of two sessions, in pixels of the input. joints: how many were compared.
+
+    left_out: joints whose score is below 0.05 in both, for a map without a peak has its highest cell anywhere. Where
+    all joints are like that, none is left out. milliseconds: a crop, of the session that was compared.
+    """
+
+    runtime: str
+    p50_px: float
+    p99_px: float
+    max_px: float
+    joints: int
+    left_out: int
+    milliseconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether one may stand for the other."""
+        return self.p99_px < MOST_PX
+
+
+def find_joints(card: ModelCard, session: Session, pixels: npt.NDArray[np.uint8]) -> tuple[InputJoints, float]:
+    """The joints in RGB crops (n, height, width, 3), with the network's own scores, and milliseconds a crop."""
+    plain = card.model_copy(update={"calibration": None})
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        parts = [run_model(plain, session, pixels[first : first + _BATCH]) for first in range(0, len(pixels), _BATCH)]
+        best = min(best, time.perf_counter() - start)
+    outputs: dict[str, npt.NDArray[Any]] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return decode_outputs(plain, outputs), best * 1000 / len(pixels)
+
+
+def compare_joints(expected: InputJoints, found: InputJoints, runtime: str, milliseconds: float) -> Parity:
+    """See `Parity`. A joint that only one of them finds is infinitely far."""
+    distances = np.hypot(*np.moveaxis(expected.xy.astype(np.float64) - found.xy, -1, 0))
+    are_found = [np.isfinite(joints.xy).all(axis=-1) for joints in (expected, found)]
+    distances[are_found[0] != are_found[1]] = np.inf
+    distances[~are_found[0] & ~are_found[1]] = 0
+    is_flat = (expected.scores < _FLAT) & (found.scores < _FLAT)
+    compared = distances[np.ones_like(is_flat) if is_flat.all() else ~is_flat]
+    p50, p99 = np.quantile(compared, [0.5, 0.99], method="higher")  # no mean of two, of which one may be infinite
+    return Parity(
+        runtime,
+        float(p50),
+        float(p99),
+        float(compared.max()),
+        compared.size,
+        distances.size - compared.size,
+        milliseconds,
+    )
