@@ -22,6 +22,7 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
     "check": "check",
     "train": "train",
     "evaluate": "evaluate",
+    "export": "export",
     "draw": "draw",
     "doctor": "doctor",
 }

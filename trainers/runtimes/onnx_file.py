@@ -33,6 +33,36 @@ def read_properties(path: Path) -> dict[str, str]:
     return {entry.get(_KEY, b"").decode(): entry.get(_VALUE, b"").decode() for entry in entries}
 
 
+def copy_with_property(source: BinaryIO, target: BinaryIO, key: str, value: str) -> None:
+    """Copy an ONNX file field by field, with one entry of its `metadata_props` set. What else is in it stays."""
+    start = source.seek(0)
+    for number, content in _fields(source, wanted=_PROPERTIES):
+        end = source.tell()
+        is_old = number == _PROPERTIES and dict(_fields(BytesIO(content))).get(_KEY, b"").decode() == key
+        if not is_old:
+            source.seek(start)
+            _copy(source, target, end - start)
+        start = source.seek(end)
+    entry = b"".join(_encoded(field, text.encode()) for field, text in ((_KEY, key), (_VALUE, value)))
+    target.write(_encoded(_PROPERTIES, entry))
+
+
+def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:
+    while count:
+        block = source.read(min(count, 1 << 20))
+        target.write(block)
+        count -= len(block)
+
+
+def _encoded(number: int, content: bytes) -> bytes:
+    """A field that holds bytes, as protobuf writes it."""
+    length, varint = len(content), b""
+    while length > 0x7F:
+        varint += bytes([length & 0x7F | 0x80])
+        length >>= 7
+    return bytes([number << 3 | _LENGTH]) + varint + bytes([length]) + content
+
+
 def _fields(stream: BinaryIO, wanted: int | None = 0) -> Iterator[tuple[int, bytes]]:
     """Number and content of each field, b"" unless `wanted` is its number or 0. ValueError: no protobuf."""
     end = stream.seek(0, 2)

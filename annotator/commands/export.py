@@ -1,0 +1,124 @@
+"""annotator export: a trained model as a file for other machines and runtimes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from annotator.commands.options import json_option
+
+if TYPE_CHECKING:
+    from trainers.export import Exported
+
+EPILOG = """\b
+Examples:
+  annotator export runs/1/best.ckpt --format onnx
+  annotator export runs/1/best.ckpt --format openvino --half -o edge/cats.xml
+  annotator export --card-only theirs.torchscript --card theirs.card.yaml -o ours.torchscript
+\b
+Writes one of, with its card inside, for any number of images at a time:
+  runs/1/model.torchscript.pt
+  runs/1/model.onnx
+  runs/1/model.xml, model.bin                    OpenVINO
+  runs/1/model.pt2                               torch.export
+\b
+Nothing is written unless the file finds the checkpoint's joints: on real crops, in every runtime that is
+installed, the p99 of the distances must be below 0.5 pixels of the network's input."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--format",
+    "export_format",
+    type=click.Choice(("torchscript", "onnx", "openvino", "pt2")),
+    help="Format to write a checkpoint in.",
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: beside the checkpoint]")
+@click.option("--half", is_flag=True, help="Keep the weights as 16 bit floats (openvino): half the size.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    help="Labelled images to compare on. [default: the crops that training left in the run's folder]",
+)
+@click.option(
+    "--card-only", is_flag=True, help="Write --card into MODEL, a TorchScript, pt2 or ONNX file of any maker."
+)
+@click.option("--card", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Card for --card-only.")
+@click.option("--trust", is_flag=True, help="Let a checkpoint import a network of your own, which runs its code.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there already.")
+@json_option
+def command(model: Path, as_json: bool, card_only: bool, **options: Any) -> None:
+    """Export MODEL, a checkpoint of annotator train, or give a foreign model its card (--card-only)."""
+    if card_only:
+        output = _write_card(model, options)
+        click.echo(json.dumps({"output": str(output)}) if as_json else str(output))
+        return
+    if options["export_format"] is None:
+        raise click.UsageError("say --format, or --card-only to write a card into a foreign model")
+    if options["card"] is not None:
+        raise click.UsageError("--card goes with --card-only: a checkpoint has a card")
+    done = _export(model, options)
+    if as_json:
+        parities = [vars(parity) for parity in done.parities]
+        content = {"output": str(done.path), "milliseconds": done.milliseconds, "parity": parities, "notes": done.notes}
+        click.echo(json.dumps(content))
+    else:
+        click.echo(str(done.path))
+    _report(done)
+
+
+def _export(model: Path, options: dict[str, Any]) -> Exported:
+    from annotator.errors import AnnotatorError
+    from trainers.checkpoint import read_checkpoint
+    from trainers.export import PARITY_FILE, cut_labelled_crops, export_checkpoint, read_run_crops
+
+    card = read_checkpoint(model).card
+    pixels = cut_labelled_crops(card, options["data"]) if options["data"] else read_run_crops(model)
+    if pixels is None:
+        raise AnnotatorError(
+            f"{model}: there is no {PARITY_FILE} beside it to compare the exported file on; name labelled images with "
+            "--data, such as those it was trained on"
+        )
+    return export_checkpoint(
+        model,
+        options["export_format"],
+        pixels,
+        options["output"],
+        half=options["half"],
+        trust=options["trust"],
+        overwrite=options["overwrite"],
+    )
+
+
+def _write_card(model: Path, options: dict[str, Any]) -> Path:
+    given = [f"--{name.replace('export_', '')}" for name in ("export_format", "half", "data") if options[name]]
+    if given:
+        raise click.UsageError(f"{given[0]} does not go with --card-only: the model stays as it is")
+    if options["card"] is None:
+        raise click.UsageError("--card-only needs --card card.yaml")
+    output: Path = options["output"] or model
+    if output.exists() and not options["overwrite"]:
+        raise click.UsageError(f"{output} is there already: write elsewhere with -o, or replace it with --overwrite")
+    from trainers.card_writing import write_card_into
+    from trainers.model_card import read_card
+    from trainers.runtimes import Execution
+
+    write_card_into(model, read_card(options["card"]), output, Execution(trust=options["trust"]))
+    return output
+
+
+def _report(done: Exported) -> None:
+    for parity in done.parities:
+        left_out = f", {parity.left_out} flat ones left out" if parity.left_out else ""
+        click.echo(
+            f"{parity.runtime}: distance of {parity.joints} joints{left_out}: p50 {parity.p50_px:.3f} px, p99 "
+            f"{parity.p99_px:.3f} px, largest {parity.max_px:.3f} px; {parity.milliseconds:.1f} ms a crop, checkpoint "
+            f"{done.milliseconds:.1f} ms",
+            err=True,
+        )
+    for note in done.notes:
+        click.echo(note, err=True)
