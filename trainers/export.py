@@ -58,10 +58,11 @@ def export_checkpoint(
     _check_crops(checkpoint.card, pixels)
     reference = open_session(path, Execution("torch", "cpu", "f32", trust))
     check_card(checkpoint.card, reference)
-    expected, milliseconds = find_joints(checkpoint.card, reference, pixels)
+    card = _by_place(checkpoint.card, [output.name for output in reference.outputs])
+    expected, milliseconds = find_joints(card, reference, pixels)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         written = Path(folder) / target.name
-        EXPORT_FORMATS[export_format].write(restore_network(checkpoint, trust), checkpoint.card, written, half)
+        EXPORT_FORMATS[export_format].write(restore_network(checkpoint, trust), card, written, half)
         parities, notes = [], []
         for runtime in _runtimes(written):
             try:
@@ -69,7 +70,7 @@ def export_checkpoint(
             except TrainersError as error:
                 notes.append(f"{runtime} cannot run it: {str(error).removeprefix(f'{written}: ')}")
                 continue
-            found, its_milliseconds = find_joints(checkpoint.card, session, pixels)
+            found, its_milliseconds = find_joints(card, session, pixels)
             parities.append(compare_joints(expected, found, runtime, its_milliseconds))
         _check_parities(path, export_format, parities, notes)
         _move(written, target)
@@ -115,6 +116,14 @@ def _target(path: Path, export_format: str, output: Path | None, half: bool, ove
     if target.exists() and target.samefile(path):
         raise TrainersError(f"{target}: is the checkpoint itself; write elsewhere with -o")
     return target
+
+
+def _by_place(card: ModelCard, names: list[str]) -> ModelCard:
+    """The card with outputs that it names given by their places: TorchScript and pt2 know no names."""
+    keys = [key for key in type(card.head).model_fields if key == "output" or key.endswith("_output")]
+    named = {key: value for key in keys if isinstance(value := getattr(card.head, key), str)}
+    places = {key: names.index(name) for key, name in named.items()}
+    return card.model_copy(update={"head": card.head.model_copy(update=places)})
 
 
 def _check_crops(card: ModelCard, pixels: npt.NDArray[np.uint8]) -> None:
