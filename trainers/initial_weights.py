@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from trainers.errors import TrainersError
 from trainers.networks import PoseNetwork
 from trainers.runtimes.formats import ModelFormat, identify
 
+FROM_TIMM = "timm"  # instead of a file
 _MOST_NAMED = 6
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
 _PREFIXES = ("module", "model", "network", "net", "body", "backbone", "head", "keypoint_head", "_orig_mod")
@@ -50,16 +52,20 @@ class WeightReport:
         return "\n".join(lines)
 
 
-def load_initial_weights(network: PoseNetwork, path: Path | str, skeleton: Skeleton) -> WeightReport:
+def load_initial_weights(
+    network: PoseNetwork, path: Path | str, skeleton: Skeleton, backbone: str | None = None
+) -> WeightReport:
     """Fill the network with what a file has for it: our checkpoint, or a state dict of it or of its backbone alone.
 
-    skeleton: of the network's joints. From a checkpoint joints are taken by name, as are the channels by which later
-    stages read them; joints that it has not keep the weights they have. Other files do not name their joints: maps of
-    the same number are taken in their order, which the report says. Raises TrainersError where nothing fits.
+    path: FROM_TIMM for the weights that timm downloads for `backbone`. skeleton: of the network's joints. From a
+    checkpoint joints are taken by name, as are the channels by which later stages read them; joints that it has not
+    keep the weights they have. Other files do not name their joints: maps of the same number are taken in their order,
+    which the report says. Raises TrainersError where nothing fits.
     """
-    path = Path(path)
     own = network.state_dict()
-    if path.is_file() and _is_checkpoint(path):
+    if path == FROM_TIMM:
+        found, joints_from = _download(backbone), "as they were: timm has backbones"
+    elif (path := Path(path)).is_file() and _is_checkpoint(path):
         checkpoint = read_checkpoint(path)
         found = dict(checkpoint.weights)
         groups = 2 if checkpoint.network.predicts_visibility else 1
@@ -86,6 +92,20 @@ def load_initial_weights(network: PoseNetwork, path: Path | str, skeleton: Skele
         unexpected=tuple(name for name in unexpected if not name.endswith(_COUNTERS)),
         joints_from=joints_from or _joints_by_place(network, fitting),
     )
+
+
+def _download(backbone: str | None) -> dict[str, Tensor]:
+    """The tensors of a timm backbone by name."""
+    if backbone is None:
+        raise TrainersError(f"weights: {FROM_TIMM}: this network stands on no backbone of timm's; name a file instead")
+    try:
+        found: dict[str, Tensor] = timm.create_model(backbone, pretrained=True).state_dict()
+    except (OSError, RuntimeError) as error:  # the network, the hub, or a name for which there are none
+        raise TrainersError(
+            f"weights: {FROM_TIMM}: those of {backbone!r} cannot be had: {str(error).splitlines()[0]}; download them "
+            "on a machine that can, copy the file here, and name it under weights"
+        ) from error
+    return found
 
 
 def _is_checkpoint(path: Path) -> bool:

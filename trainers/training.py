@@ -30,7 +30,7 @@ from trainers.errors import TrainersError
 from trainers.initial_weights import load_initial_weights
 from trainers.label_sources import LabelledData, LabelSource, Sample, read_labels
 from trainers.model_card import HeatmapHead, InputCard, ModelCard
-from trainers.networks import build_network
+from trainers.networks import backbone_name, build_network
 from trainers.networks.pose_network import PoseNetwork
 from trainers.pose_task import PoseTask
 from trainers.run_files import RunFiles, begin_run, check_same_labels, read_run
@@ -229,7 +229,8 @@ def make_network(
     body = build_network(spec.name, channels, config.input.size, spec.backbone, spec.options)
     network = PoseNetwork(body, joints, spec.predicts_visibility)
     if config.weights is not None:
-        notify(str(load_initial_weights(network, Path(config.weights), skeleton)))
+        name = backbone_name(spec.name, spec.backbone)
+        notify(str(load_initial_weights(network, config.weights, skeleton, name)))
     with torch.no_grad():
         maps, _ = network.eval().stages(torch.zeros(1, 3, config.input.height, config.input.width))
     return network.train(), spec, (maps.shape[-1], maps.shape[-2])

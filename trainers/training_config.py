@@ -224,7 +224,7 @@ def _with_whole_paths(config: TrainingConfig) -> TrainingConfig:
             "skeleton": _whole(data.skeleton) if data.skeleton and Path(data.skeleton).is_file() else data.skeleton,
         }
     )
-    weights = config.weights if config.weights == "timm" else _whole(config.weights)
+    weights = config.weights if config.weights == "timm" else _whole(config.weights)  # the word, not a path
     return config.model_copy(update={"data": whole, "weights": weights})
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cvat_export.skeleton import Skeleton
+from cvat_export.skeleton import Skeleton, read_skeleton
 from trainers.errors import TrainersError
 
 torch = pytest.importorskip("torch")
@@ -10,7 +10,7 @@ timm = pytest.importorskip("timm")
 from trainers.checkpoint import Checkpoint, NetworkSpec, write_checkpoint  # noqa: E402
 from trainers.initial_weights import load_initial_weights  # noqa: E402
 from trainers.model_card import parse_card  # noqa: E402
-from trainers.networks import PoseNetwork, build_network  # noqa: E402
+from trainers.networks import PoseNetwork, backbone_name, build_network  # noqa: E402
 
 INPUT = (64, 64)
 BASELINE = NetworkSpec("simple-baseline", "test_resnet", {"deconvolution_filters": 8})
@@ -217,3 +217,30 @@ def test_nothing_is_loaded_where_it_fails(tmp_path):
     with pytest.raises(TrainersError):
         load_initial_weights(network, str(tmp_path / "weights.pth"), FOUR)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_timms_own_weights_are_taken_for_the_backbone(monkeypatch):
+    """Made here: where nothing can be downloaded, the path is the same from the state dict on."""
+    torch.manual_seed(1)
+    source = timm.create_model("resnet18", pretrained=False)
+    network = PoseNetwork(build_network("simple-baseline", 17, (64, 64), "resnet18"), 17)
+    monkeypatch.setattr("timm.create_model", lambda name, pretrained: {("resnet18", True): source}[name, pretrained])
+    report = load_initial_weights(network, "timm", read_skeleton("coco17"), "resnet18")
+    weights = network.state_dict()
+    for name, value in source.state_dict().items():
+        if name.startswith("layer4"):
+            assert any(own.endswith(name) and torch.equal(value, weights[own]) for own in weights), name
+    assert "fc.weight" in report.unexpected
+
+
+def test_weights_that_cannot_be_downloaded_are_said(monkeypatch):
+    def refuse(name, pretrained):
+        raise OSError("no route to host\nsecond line")
+
+    network = PoseNetwork(build_network("cpm", 17, (64, 64), options={"stages": 1}), 17)
+    monkeypatch.setattr("timm.create_model", refuse)
+    with pytest.raises(TrainersError, match=r"those of 'resnet18' cannot be had: no route to host; download them on"):
+        load_initial_weights(network, "timm", read_skeleton("coco17"), "resnet18")
+    with pytest.raises(TrainersError, match="this network stands on no backbone of timm's"):
+        load_initial_weights(network, "timm", read_skeleton("coco17"), backbone_name("cpm", None))
+    assert backbone_name("lite-fpn", None) == "mobilenetv4_conv_small"

@@ -29,7 +29,7 @@ def samples(tmp_path_factory):
     return [dot_sample(folder, number, random) for number in range(6)]
 
 
-def _view(samples, augmentation=GEOMETRY, budget=1 << 20, teacher=None):
+def _view(samples, augmentation=GEOMETRY, budget=1 << 22, teacher=None):
     crop = CropCard()
     store = CropStore(samples, SIZE, crop, reach(augmentation, SIZE), budget)
     return SampleView(store, DOTS, SIZE, crop, teacher)
@@ -75,13 +75,22 @@ def test_plain_crops_are_those_of_the_model_in_use(samples):
 
 
 def test_what_is_kept_and_what_is_read_again_are_the_same(samples):
-    kept, read = _view(samples), _view(samples, budget=0)
+    compressed_bytes = 60_000  # of all six; raw they are ten times as large
+    kept, read = _view(samples, budget=compressed_bytes), _view(samples, budget=0)
     for _ in range(2):
         for index in range(len(samples)):
             one = kept.changed(index, Augmentation(), np.random.default_rng(7))
             other = read.changed(index, Augmentation(), np.random.default_rng(7))
             np.testing.assert_array_equal(one.pixels, other.pixels)
             np.testing.assert_array_equal(one.xy, other.xy)
+    assert 0 < sum(one.nbytes for one in kept.store._kept.values()) <= compressed_bytes
+
+
+def test_what_fits_is_kept_as_it_is(samples):
+    store = CropStore(samples, SIZE, CropCard(), reach(GEOMETRY, SIZE), 1 << 22)
+    first = store.region(0).pixels
+    assert store.region(0).pixels is first
+    assert first.shape[:2] == store.size[::-1]
 
 
 @given(st.integers(0, 10_000))

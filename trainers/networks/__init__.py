@@ -19,7 +19,7 @@ from trainers.networks.lite_fpn import LiteFpn
 from trainers.networks.pose_network import PoseNetwork
 from trainers.networks.simple_baseline import SimpleBaseline
 
-__all__ = ["NETWORKS", "PoseNetwork", "build_network", "is_own_network"]
+__all__ = ["NETWORKS", "PoseNetwork", "backbone_name", "build_network", "is_own_network"]
 
 Builder = Callable[..., nn.Module]  # (channels, input_size, backbone=…, **options); what it gives is in `build_network`
 
@@ -59,6 +59,14 @@ def build_network(
         except TypeError as error:
             raise TrainersError(f"network {name}: options {given}: a value is of the wrong type: {error}") from error
     return _build_own(name, builder, channels, input_size, given)
+
+
+def backbone_name(name: str, backbone: str | None) -> str | None:
+    """The timm backbone of a network: the one that is said, else the family's own; None where it has none."""
+    if backbone is not None or name not in NETWORKS:
+        return backbone
+    parameter = inspect.signature(NETWORKS[name]).parameters.get("backbone")
+    return parameter.default if parameter else None
 
 
 def is_own_network(name: str) -> bool:
