@@ -38,7 +38,7 @@ from trainers.samples import SampleView, TeacherJoints
 from trainers.splits import split_by_group
 from trainers.teaching import match_teacher
 from trainers.trackers import make_trackers
-from trainers.training_callbacks import History, Progress, Validation
+from trainers.training_callbacks import History, Progress, Validation, kept_row
 from trainers.training_config import DataConfig, SourceConfig, TrainingConfig
 
 _PARITY_CROPS = 64
@@ -142,7 +142,7 @@ class _Job:
                 batch_size //= 2
                 self._notify(f"out of memory: going on with batches of {batch_size}, as many of them a step as needed")
                 torch.cuda.empty_cache()
-        best = max(history, key=lambda row: (row["pck"], row["oks"]))
+        best = kept_row(history, self.config.report)
         return Trained(self.run.best, int(best["epoch"]), best["pck"], best["oks"], len(history))
 
     def _fit(self, batch_size: int) -> History:
@@ -161,7 +161,7 @@ class _Job:
         )
         together = max(1, config.batch_size // batch_size)
         task = PoseTask(self.network, config, self.card, config.epochs * -(-len(training) // together))
-        validation = Validation(self.run, self.validation_view, self.spec, config.report.pictures_every)
+        validation = Validation(self.run, self.validation_view, self.spec, config.report)
         batches = PlainBatches(self.validation_view, self.targets, batch_size, threads)
         self._write_parity()
         with _quiet():

@@ -14,6 +14,7 @@ from trainers.checkpoint import Checkpoint, NetworkSpec, write_checkpoint
 from trainers.pose_task import PoseTask, joined
 from trainers.run_files import RunFiles, write_history
 from trainers.samples import SampleView
+from trainers.training_config import ReportConfig
 from trainers.validation import Scores, score_estimates
 from trainers.worst_samples import write_worst
 
@@ -26,11 +27,11 @@ class Validation(Callback):
     It must stand before the callback that averages weights: until that one's turn the network holds the average.
     """
 
-    def __init__(self, run: RunFiles, view: SampleView, spec: NetworkSpec, pictures_every: int) -> None:
+    def __init__(self, run: RunFiles, view: SampleView, spec: NetworkSpec, report: ReportConfig) -> None:
         self._run = run
         self._view = view
         self._spec = spec
-        self._pictures_every = pictures_every
+        self._report = report
         self.history: History = []
         self._wait = _DataWait()
 
@@ -40,12 +41,12 @@ class Validation(Callback):
         pl_module.estimates.clear()
         pl_module.log("pck", scores.pck, prog_bar=True)
         pl_module.log("oks", scores.oks)
-        best = max(((row["pck"], row["oks"]) for row in self.history), default=(-1.0, -1.0))
         epoch = trainer.current_epoch + 1
         self.history.append({"epoch": epoch, "pck": scores.pck, "oks": scores.oks})
-        if (scores.pck, scores.oks) > best:
+        if kept_row(self.history, self._report)["epoch"] == epoch:
             write_checkpoint(self._run.best, self._checkpoint(pl_module, scores, epoch))
-        if self._pictures_every and (epoch % self._pictures_every == 0 or epoch == trainer.max_epochs):
+        every = self._report.pictures_every
+        if every and (epoch % every == 0 or epoch == trainer.max_epochs):
             write_worst(self._run.worst(epoch), self._view, scores)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -82,6 +83,11 @@ class Validation(Callback):
         weights = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
         origin = {"run": str(self._run.folder), "epoch": epoch, **metrics}
         return Checkpoint(card, self._spec, weights, origin)
+
+
+def kept_row(history: History, report: ReportConfig) -> dict[str, float]:
+    """The epoch whose model is kept; of equals the first."""
+    return history[-1] if report.keep == "last" else max(history, key=lambda row: (row["pck"], row["oks"]))
 
 
 class Progress(Callback):

@@ -54,7 +54,7 @@ class DataConfig(StrictPart):
     category: str | None = None
     teacher: str | None = None
     leave_out_faulty: bool = False
-    cache_gb: float = Field(default=4.0, ge=0)
+    cache_gb: float = Field(default=2.0, ge=0)
 
     @field_validator("train", "validation", mode="before")
     @classmethod
@@ -117,8 +117,13 @@ class OptimizerConfig(StrictPart):
 
 
 class ReportConfig(StrictPart):
-    """pictures_every: epochs between pictures of the worst validation samples, 0 for none. trackers: see docs."""
+    """pictures_every: epochs between pictures of the worst validation samples, 0 for none. trackers: see docs.
 
+    keep: which epoch's model is kept: the one with the best validation PCK, or the last, for those who test it on what
+    they validate on.
+    """
+
+    keep: Literal["best", "last"] = "best"
     pictures_every: int = Field(default=10, ge=0)
     trackers: tuple[Literal["wandb", "mlflow"], ...] = ()
 

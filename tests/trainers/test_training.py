@@ -118,6 +118,15 @@ def test_an_interrupted_run_ends_with_the_same_weights(labels, tmp_path, monkeyp
     assert figures[0] == figures[1]
 
 
+def test_the_last_model_is_kept_where_that_is_wanted(labels, tmp_path):
+    for keep in ("best", "last"):
+        trained = train(_config(labels, epochs=6, ema=0, report={"keep": keep}), tmp_path / keep)
+        rows = list(csv.DictReader(RunFiles(tmp_path / keep).metrics.open()))
+        wanted = rows[-1] if keep == "last" else max(rows, key=lambda row: (float(row["pck"]), float(row["oks"])))
+        assert trained.epoch == int(wanted["epoch"])
+        assert read_checkpoint(trained.best).origin["epoch"] == trained.epoch
+
+
 def test_a_finished_run_is_finished(labels, tmp_path):
     trained = train(_config(labels), tmp_path / "run")
     before = (tmp_path / "run/best.ckpt").read_bytes()
