@@ -26,6 +26,8 @@ from trainers.runtimes import Execution, open_session  # noqa: E402
 from trainers.runtimes.formats import ModelFormat, identify  # noqa: E402
 from trainers.runtimes.metadata import read_metadata  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPEC = NetworkSpec("lite-fpn", "mobilenetv4_conv_small_035", {"width": 16, "levels": 3}, predicts_visibility=True)
 
 
@@ -38,15 +40,6 @@ def card(visibility=True):
         "head": head,
     }
     return parse_card(content, "test")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Layers this small wait for each other where cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,8 @@ from trainers.pose_decoding import InputJoints, check_card  # noqa: E402
 from trainers.runtimes import Execution, open_session  # noqa: E402
 from trainers.runtimes.formats import RUNTIMES, identify  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 INPUT = (64, 96)
 FAMILIES = {
     "simple-baseline": NetworkSpec("simple-baseline", "test_resnet", {"deconvolution_filters": 16}),
@@ -69,15 +71,6 @@ def make_checkpoint(path, spec, input_size=INPUT):
     }
     write_checkpoint(path, Checkpoint(parse_card(content, "test"), spec, network.state_dict()))
     return path
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Layers this small wait for each other where cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

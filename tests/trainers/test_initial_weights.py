@@ -12,6 +12,8 @@ from trainers.initial_weights import load_initial_weights  # noqa: E402
 from trainers.model_card import parse_card  # noqa: E402
 from trainers.networks import PoseNetwork, backbone_name, build_network  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 INPUT = (64, 64)
 BASELINE = NetworkSpec("simple-baseline", "test_resnet", {"deconvolution_filters": 8})
 CPM = NetworkSpec("cpm", None, {"stages": 3, "shared_features": True})
@@ -39,15 +41,6 @@ def save(network, spec, skeleton, path):
     spec = NetworkSpec(spec.name, spec.backbone, spec.options, network.predicts_visibility)
     write_checkpoint(path, Checkpoint(card, spec, network.state_dict()))
     return path
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Layers this small wait for each other where cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_a_checkpoint_of_the_same_joints_is_taken_whole(tmp_path):

@@ -15,6 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from trainers.networks import NETWORKS, PoseNetwork, build_network  # noqa: E402
 from trainers.networks.lite_fpn import _doubled  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 INPUT = (192, 256)
 SMALL = {  # a small member of each family: name -> (backbone, options)
     "simple-baseline": ("test_resnet", {"deconvolution_filters": 16}),
@@ -103,15 +105,6 @@ def test_maps_begin_near_zero_and_every_layer_learns(name):
     functional.mse_loss(maps, torch.rand_like(maps)).backward()
     assert [key for key, value in network.named_parameters() if value.grad is None] == []
     assert all(value.grad.isfinite().all() for value in network.parameters())
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Layers this small wait for each other where cores are busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", [pytest.param("cpm", marks=pytest.mark.slow), "hrnet", "lite-fpn", "simple-baseline"])

@@ -26,6 +26,7 @@ from trainers.training import make_network, read_training_data, resume, train
 from trainers.training_config import apply_settings, dump_config, parse_config, read_config
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = "tests.trainers.tiny_network:make"
 
 
