@@ -29,6 +29,7 @@ from trainers.crop_store import CropStore
 from trainers.errors import TrainersError
 from trainers.initial_weights import load_initial_weights
 from trainers.label_sources import LabelledData, LabelSource, Sample, read_labels
+from trainers.memory import keep_freed_memory
 from trainers.model_card import HeatmapHead, InputCard, ModelCard
 from trainers.networks import backbone_name, build_network
 from trainers.networks.pose_network import PoseNetwork
@@ -130,6 +131,7 @@ class _Job:
 
     def fit(self) -> Trained:
         """Run to the end, in smaller batches where memory does not hold the wanted ones."""
+        keep_freed_memory()
         cv2.setNumThreads(1)  # crops are drawn by threads of our own
         batch_size = self.config.batch_size
         while True:

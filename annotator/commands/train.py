@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,8 +63,6 @@ def command(
         raise click.UsageError("say CONFIG, or --resume RUN to go on with one")
     if resumed is not None and (settings or output or preview):
         raise click.UsageError("--resume goes on as the run began: leave --set, -o and --preview out")
-    # Before torch is imported: threads that wait by spinning make a machine that others use too ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from trainers.training_config import read_config
 
     if config is not None and preview is not None:

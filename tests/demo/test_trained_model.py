@@ -58,7 +58,7 @@ def test_a_trained_and_exported_model_finds_the_joints_of_new_figures(drawn, exp
         config = drawn / "config.yaml"
         config.write_text(
             f"data: {{train: {{path: {drawn}/learnt/labels.json, group: 'time:8'}}}}\n"
-            "input: {width: 96, height: 128}\nepochs: 12\nema: 0.99\noptimizer: {learning_rate: 0.003}\n"
+            "input: {width: 96, height: 128}\nepochs: 20\nema: 0.99\noptimizer: {learning_rate: 0.003}\n"
             "augmentation: {flip_probability: 0, saturation: 0, grey_probability: 0}\n"
         )
         _annotator("train", config, "-o", run)

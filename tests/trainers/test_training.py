@@ -270,6 +270,27 @@ def test_the_same_seed_gives_the_same_network(labels):
 
 
 @pytest.mark.slow
+@pytest.mark.shared_data
+def test_a_step_hardly_waits_for_its_batch(shared_data, tmp_path):
+    """ResNet-18 at 192 x 256 on photographs, from the second epoch on, when they have been read."""
+    labels = shared_data / "standing_people/annotations/person_keypoints.json"
+    config = _config(
+        labels,
+        data={"train": str(labels), "split": {"validation": 0.5}, "leave_out_faulty": True},
+        network="simple-baseline",
+        backbone="resnet18",
+        input={},
+        augmentation={},
+        batch_size=16,
+        epochs=2,
+    )
+    train(config, tmp_path / "run")
+    rows = list(csv.DictReader(RunFiles(tmp_path / "run").metrics.open()))
+    print([row["data_wait"] for row in rows])
+    assert float(rows[1]["data_wait"]) < 0.05
+
+
+@pytest.mark.slow
 def test_killed_at_random_steps_it_ends_with_the_same_weights(labels, tmp_path):
     """Ten times SIGKILL, each at another moment; then to the end."""
     config = tmp_path / "config.yaml"
