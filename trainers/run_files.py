@@ -14,6 +14,7 @@ from typing import Any
 
 from cvat_export.atomic import write_bytes, write_text
 from trainers.errors import TrainersError
+from trainers.model_card import ModelCard, dump_card
 from trainers.training_config import TrainingConfig, dump_config, read_config
 
 _PACKAGES = ("cvat-pose-annotator", "torch", "timm", "lightning", "numpy", "opencv-python")
@@ -35,6 +36,10 @@ class RunFiles:
     @property
     def record(self) -> Path:
         return self.folder / "run.json"
+
+    @property
+    def card(self) -> Path:
+        return self.folder / "card.json"
 
     @property
     def best(self) -> Path:
@@ -67,7 +72,7 @@ def next_run(parent: Path) -> Path:
     return parent / str(max(taken, default=0) + 1)
 
 
-def begin_run(run: RunFiles, config: TrainingConfig, record: Mapping[str, Any]) -> None:
+def begin_run(run: RunFiles, config: TrainingConfig, card: ModelCard, record: Mapping[str, Any]) -> None:
     """Write what decides the run. Raises TrainersError where the folder holds another one."""
     if run.config.exists():
         raise TrainersError(
@@ -77,6 +82,7 @@ def begin_run(run: RunFiles, config: TrainingConfig, record: Mapping[str, Any]) 
     versions = {package: _version(package) for package in _PACKAGES}
     whole = {**record, "versions": versions, "python": platform.python_version(), "machine": platform.machine()}
     write_text(run.record, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    write_text(run.card, dump_card(card))
     write_text(run.config, dump_config(config))  # last: a folder with a config is a run
 
 

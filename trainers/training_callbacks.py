@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
 from trainers.checkpoint import Checkpoint, NetworkSpec, write_checkpoint
+from trainers.errors import TrainersError
 from trainers.pose_task import PoseTask, joined
 from trainers.run_files import RunFiles, write_history
 from trainers.samples import SampleView
@@ -33,7 +35,7 @@ class Validation(Callback):
         self._spec = spec
         self._report = report
         self.history: History = []
-        self._wait = _DataWait()
+        self.times = StepTimes()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PoseTask)
@@ -49,25 +51,21 @@ class Validation(Callback):
         if every and (epoch % every == 0 or epoch == trainer.max_epochs):
             write_worst(self._run.worst(epoch), self._view, scores)
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._wait.begin()
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        self._wait.arrived()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        self._wait.done()
-
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Complete the epoch's row: the losses are known only now."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not math.isfinite(metrics["loss"]):
+            raise TrainersError(
+                f"{self._run.folder}: the loss of epoch {trainer.current_epoch + 1} is {metrics['loss']}: the training "
+                "has diverged; begin another with a lower optimizer.learning_rate"
+            )
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.history[-1] |= {
             "loss": metrics["loss"],
             "validation_loss": metrics["validation_loss"],
             "learning_rate": rate,
-            "seconds": round(self._wait.seconds, 2),
-            "data_wait": round(self._wait.share, 4),
+            "seconds": round(self.times.seconds, 2),
+            "data_wait": round(self.times.data_wait, 4),
         }
         write_history(self._run, self.history)
 
@@ -81,7 +79,7 @@ class Validation(Callback):
         metrics = {"pck": round(scores.pck, 4), "oks": round(scores.oks, 4)}
         card = task.card.model_copy(update={"metrics": metrics})
         weights = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
-        origin = {"run": str(self._run.folder), "epoch": epoch, **metrics}
+        origin = {"run": self._run.folder.name, "epoch": epoch, **metrics}
         return Checkpoint(card, self._spec, weights, origin)
 
 
@@ -117,20 +115,23 @@ class Progress(Callback):
             self._bar.close()
 
 
-class _DataWait:
-    """How much of an epoch was spent waiting for batches."""
+class StepTimes(Callback):
+    """How long an epoch's steps took, and how much of it was spent waiting for batches.
+
+    It must stand last: what other callbacks do after a step is no waiting.
+    """
 
     def __init__(self) -> None:
-        self.begin()
+        self._start = self._last = self._waited = 0.0
 
-    def begin(self) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = self._last = time.perf_counter()
         self._waited = 0.0
 
-    def arrived(self) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         self._waited += time.perf_counter() - self._last
 
-    def done(self) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         self._last = time.perf_counter()
 
     @property
@@ -139,8 +140,8 @@ class _DataWait:
         return self._last - self._start
 
     @property
-    def share(self) -> float:
-        """Of those seconds, 0 to 1."""
+    def data_wait(self) -> float:
+        """Share of those seconds, 0 to 1."""
         return self._waited / self.seconds if self.seconds > 0 else 0.0
 
 

@@ -25,7 +25,7 @@ Writes:
     best.ckpt        the model with the best validation PCK: evaluate, export or use it as it is
     last.ckpt        the whole state, from which --resume goes on
     config.yaml      every setting, as it was used
-    run.json         hashes of the labels, the split, versions
+    run.json         hashes of the labels, the split, versions; card.json: the model's card
     metrics.csv, curves.png, tensorboard/
     worst/           the validation samples that the model gets most wrong
 \b
@@ -86,7 +86,8 @@ def command(
 
 def _write_preview(out: Path, config: TrainingConfig) -> Path:
     from annotator.training_preview import write_preview
-    from trainers.training import make_network, make_views, read_training_data
+    from trainers.new_network import make_network
+    from trainers.training_data import make_views, read_training_data
 
     data = read_training_data(config)
     view, _ = make_views(config, data)

@@ -13,8 +13,9 @@ from trainers.crop_store import CropStore
 from trainers.pose_decoding import decode_outputs
 from trainers.pose_task import joined
 from trainers.samples import SampleView
-from trainers.training import read_training_data, train
+from trainers.training import train
 from trainers.training_config import parse_config
+from trainers.training_data import read_training_data
 from trainers.validation import score_estimates
 
 SIDE_PX = 128

@@ -19,11 +19,14 @@ import yaml
 from tests.trainers.training_data import write_dots
 from trainers.checkpoint import read_checkpoint, restore_network
 from trainers.errors import TrainersError
+from trainers.model_card import read_card
 from trainers.network_input import encode_input
+from trainers.new_network import make_network
 from trainers.pose_task import PoseTask
 from trainers.run_files import RunFiles
-from trainers.training import make_network, read_training_data, resume, train
+from trainers.training import resume, train
 from trainers.training_config import apply_settings, dump_config, parse_config, read_config
+from trainers.training_data import read_training_data
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,6 +85,7 @@ def test_the_run_folder_holds_all_that_is_needed(labels, tmp_path):
     rows = list(csv.DictReader(run.metrics.open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert all(0 <= float(row["data_wait"]) <= 1 for row in rows)
+    assert read_card(run.card).skeleton.joints == ("left_eye", "right_eye", "nose")
     assert run.curves.read_bytes().startswith(b"\x89PNG")
     assert run.worst(2).read_bytes().startswith(b"\xff\xd8")
     assert not run.worst(1).exists()
@@ -165,6 +169,21 @@ def test_too_large_batches_are_halved(labels, tmp_path, monkeypatch):
         "out of memory: going on with batches of 4, as many of them a step as needed",
         "out of memory: going on with batches of 2, as many of them a step as needed",
     ]
+
+
+def test_memory_that_holds_nothing_is_an_error(labels, tmp_path, monkeypatch):
+    def hungry(self, batch, number):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(PoseTask, "training_step", hungry)
+    with pytest.raises(TrainersError, match="out of memory with batches of 2; take a smaller input or network"):
+        train(_config(labels), tmp_path / "run")
+
+
+def test_a_training_that_diverges_says_so(labels, tmp_path):
+    optimizer = {"kind": "sgd", "learning_rate": 1e9, "clip_norm": 0, "warm_up": 0}
+    with pytest.raises(TrainersError, match=r"is nan: the training has diverged; begin another with a lower"):
+        train(_config(labels, optimizer=optimizer, loss={"kind": "mse"}), tmp_path / "run")
 
 
 def test_a_visibility_head_learns_what_is_occluded(tmp_path):
@@ -260,6 +279,16 @@ def test_what_cannot_be_trained_is_said_before_it_begins(labels, tmp_path, chang
 def test_an_image_on_both_sides_is_refused(labels):
     with pytest.raises(TrainersError, match="is in both training and validation"):
         read_training_data(_config(labels, data={"train": str(labels), "validation": str(labels)}))
+
+
+def test_a_group_on_both_sides_is_said(tmp_path):
+    """Two label files with other images of one folder, said to be one group."""
+    sources = [write_dots(tmp_path / name, 8, seed) for seed, name in enumerate(("first", "second"))]
+    groups = [{"path": str(path), "group": r"regex:(dots)_"} for path in sources]
+    found = read_training_data(_config(sources[0], data={"train": groups[0], "validation": groups[1]}))
+    assert (
+        "1 groups, such as 'match dots', are in both training and validation: figures will be too good" in found.notes
+    )
 
 
 def test_the_same_seed_gives_the_same_network(labels):

@@ -1,0 +1,86 @@
+"""A network as a training config wants it, before its first step, and the card of what will become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cvat_export.skeleton import Skeleton
+from trainers.batches import Targets
+from trainers.checkpoint import NetworkSpec
+from trainers.codecs import Size
+from trainers.errors import TrainersError
+from trainers.initial_weights import load_initial_weights
+from trainers.model_card import HeatmapHead, InputCard, ModelCard
+from trainers.networks import backbone_name, build_network
+from trainers.networks.pose_network import PoseNetwork
+from trainers.training_config import TrainingConfig
+
+Notify = Callable[[str], None]
+
+
+def make_network(
+    config: TrainingConfig, skeleton: Skeleton, notify: Notify = lambda _: None
+) -> tuple[PoseNetwork, NetworkSpec, Size]:
+    """The network with its first weights, how to build it again, and the (width, height) of its maps."""
+    spec = NetworkSpec(config.network, config.backbone, config.network_options, config.target.occluded == "head")
+    torch.manual_seed(config.seed)
+    joints = len(skeleton.joints)
+    channels = 2 * joints if spec.predicts_visibility else joints
+    body = build_network(spec.name, channels, config.input.size, spec.backbone, spec.options)
+    network = PoseNetwork(body, joints, spec.predicts_visibility)
+    if config.weights is not None:
+        name = backbone_name(spec.name, spec.backbone)
+        notify(str(load_initial_weights(network, config.weights, skeleton, name)))
+    with torch.no_grad():
+        maps, _ = network.eval().stages(torch.zeros(1, 3, config.input.height, config.input.width))
+    return network.train(), spec, (maps.shape[-1], maps.shape[-2])
+
+
+def make_card(config: TrainingConfig, skeleton: Skeleton) -> ModelCard:
+    """What a model trained by this config says of itself."""
+    name = f"{config.network}-{config.backbone}" if config.backbone else config.network
+    head = HeatmapHead(
+        kind="heatmap",
+        alignment="half-pixel",
+        sigma=config.target.sigma,
+        activation="softmax" if config.loss.kind == "cross-entropy" else "none",
+        occluded_is_negative=config.target.occluded == "negative",
+        visibility_output="visibility" if config.target.occluded == "head" else None,
+    )
+    return ModelCard(
+        name=name,
+        skeleton=skeleton,
+        input=InputCard(
+            width=config.input.width, height=config.input.height, mean=config.input.mean, std=config.input.std
+        ),
+        crop=config.crop,
+        head=head,
+        training_data=", ".join(Path(source.path).name for source in config.data.train),
+    )
+
+
+def make_targets(config: TrainingConfig, skeleton: Skeleton, map_size: Size) -> Targets:
+    """How joints become targets. Raises TrainersError where joints are weighed that the skeleton has not."""
+    is_negative = config.target.occluded == "negative"
+    card = make_card(config, skeleton)
+    return Targets(card.input, map_size, config.target.sigma, is_negative, _joint_weights(config, skeleton))
+
+
+def _joint_weights(config: TrainingConfig, skeleton: Skeleton) -> npt.NDArray[np.float32]:
+    weights = np.ones(len(skeleton.joints), np.float32)
+    for name, weight in config.loss.joint_weights.items():
+        joint = skeleton.find(name)
+        if joint is None:
+            raise TrainersError(
+                f"loss.joint_weights: got {name!r}, which is no joint of skeleton {skeleton.name!r}, expected some of "
+                f"{', '.join(skeleton.joints)}"
+            )
+        if not 0 <= weight < float("inf"):
+            raise TrainersError(f"loss.joint_weights: {name}: got {weight}, expected 0 or more")
+        weights[joint] = weight
+    return weights
