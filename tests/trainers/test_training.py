@@ -321,37 +321,37 @@ def test_a_step_hardly_waits_for_its_batch(shared_data, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_random_steps_it_ends_with_the_same_weights(labels, tmp_path):
-    """Ten times SIGKILL, each at another moment; then to the end."""
+    """Eight times SIGKILL, each some epochs and a part of one after the run has begun or been resumed."""
     config = tmp_path / "config.yaml"
     config.write_text(dump_config(_config(labels, epochs=40)))
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    seconds = _run(["train", str(config), "-o", str(whole)])
+    whole, broken = RunFiles(tmp_path / "whole"), RunFiles(tmp_path / "broken")
+    start = time.monotonic()
+    assert _start(["train", str(config), "-o", str(whole.folder)]).wait() == 0
+    epoch_seconds = (time.monotonic() - start) / 40
     chance = random.Random(0)
-    kills = 0
-    for _ in range(30):
-        begun = (broken / "config.yaml").exists()
-        arguments = ["train", "--resume", str(broken)] if begun else ["train", str(config), "-o", str(broken)]
-        if kills == 10 or _run(arguments, kill_after=chance.uniform(0.3, 0.6) * seconds) is not None:
-            break
-        kills += 1
-    _run(["train", "--resume", str(broken)])
-    assert kills >= 3
-    assert _same(_weights(whole / "best.ckpt"), _weights(broken / "best.ckpt"))
-    states = [torch.load(run / "last.ckpt", weights_only=False)["state_dict"] for run in (whole, broken)]
+    for number in range(8):
+        resumed = ["train", "--resume", str(broken.folder)]
+        process = _start(resumed if number else ["train", str(config), "-o", str(broken.folder)])
+        wanted = _epochs(broken) + chance.randint(0, 4)
+        while _epochs(broken) < wanted or not broken.config.exists():
+            assert process.poll() is None, process.stderr.read().decode()
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 2) * epoch_seconds)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert _epochs(broken) < 40
+    assert _start(["train", "--resume", str(broken.folder)]).wait() == 0
+    assert _same(_weights(whole.best), _weights(broken.best))
+    states = [torch.load(run.last, weights_only=False)["state_dict"] for run in (whole, broken)]
     assert _same(*states)
 
 
-def _run(arguments, kill_after=None):
-    """Seconds that the command took; None where it was killed."""
-    start = time.monotonic()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def _epochs(run):
+    """How many are in the run's table."""
+    return len(run.metrics.read_text().splitlines()) - 1 if run.metrics.exists() else 0
+
+
+def _start(arguments):
     command = [sys.executable, "-c", "from annotator.cli import main; main()", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        _, errors = process.communicate(timeout=kill_after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        return None
-    assert process.returncode == 0, errors.decode()
-    return time.monotonic() - start
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
