@@ -82,8 +82,8 @@ def read_labels(
         listed = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
         more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
         raise TrainersError(
-            f"{_paths(sources)}: cannot be trained on; problems: {len(problems)}, "
-            f"all listed by annotator check:{listed}{more}"
+            f"{_paths(sources)}: cannot be trained on; problems: {len(problems)}, all listed by annotator check "
+            f"(data.leave_out_faulty: true trains without them):{listed}{more}"
         )
     if problems:
         data = _without(data, problems)
