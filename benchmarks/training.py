@@ -89,7 +89,7 @@ BENCHMARKS = {
                     "augmentation": GENTLE,
                     "optimizer": {"learning_rate": 0.002},
                     "ema": 0.998,
-                    "epochs": 30,
+                    "epochs": 55,
                     "report": LAST,
                 }
             )
