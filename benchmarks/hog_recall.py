@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator.detector import DetectionOptions, Detector, detect_image, load_detector
-from annotator.detectors.nms import overlaps
 from cvat_export.coco import read_coco
-from cvat_export.labels import Instance
+from cvat_export.labels import Instance, box_iou
 from frame_tools.frame import frame_file_name
 from frame_tools.video import open_video
 from trainers.runtimes import Execution
@@ -82,7 +81,7 @@ def count_empty(video: Path, detector: Detector) -> tuple[int, int]:
 
 def _judge(people: tuple[Instance, ...], boxes: npt.NDArray[np.float32], size: tuple[int, int]) -> Outcome:
     """Each box may find one person, the best pairs first."""
-    table = np.array([overlaps(person.bbox_xyxy, boxes) for person in people]).reshape(len(people), len(boxes))
+    table = np.array([box_iou(person.bbox_xyxy, boxes) for person in people]).reshape(len(people), len(boxes))
     found = set()
     while table.size and table.max() >= SAME_FROM_IOU:
         person, box = np.unravel_index(table.argmax(), table.shape)

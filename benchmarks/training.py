@@ -39,13 +39,16 @@ class Arm:
 class Benchmark:
     """Arms measured on the same files. compared: pairs of arms, the first expected to be better.
 
-    others: models of somebody else, as (file, card), measured on the same boxes.
+    held_out: instead of tests, a file of labels of which the images that the first arm kept for validation are taken.
+    others: models of somebody else, as (file, card), measured on the same boxes. options: of `annotator evaluate`.
     """
 
     arms: Mapping[str, Arm]
-    tests: Mapping[str, str]
+    tests: Mapping[str, str] = field(default_factory=dict)
+    held_out: str | None = None
     compared: tuple[tuple[str, str], ...] = ()
     others: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
 
 
 CATS = {
@@ -137,11 +140,12 @@ BENCHMARKS = {
                     "epochs": 200,
                     "batch_size": 16,
                     "ema": 0.99,
-                },
-                seeds=3,
+                    "report": LAST,
+                }
             )
         },
-        {},
+        held_out="openfield_mouse/annotations/mouse_keypoints.json",
+        options=("--group", "time:8"),  # neighbours of one video: stretches are resampled, not frames
     ),
 }
 
@@ -167,8 +171,24 @@ def main() -> None:
     for name, arm in benchmark.arms.items():
         for seed in range(arm.seeds):
             train_arm(arm, seed, options.data, folder / _slug(name) / str(seed), options.runs)
-    for test, labels in benchmark.tests.items():
-        print_table(benchmark, test, options.data / labels, options.data, folder)
+    tests = {test: options.data / labels for test, labels in benchmark.tests.items()}
+    if benchmark.held_out is not None:
+        run = folder / _slug(next(iter(benchmark.arms))) / "0"
+        tests["held out"] = write_held_out(options.data / benchmark.held_out, run)
+    for test, labels in tests.items():
+        print_table(benchmark, test, labels, options.data, folder)
+
+
+def write_held_out(labels: Path, run: Path) -> Path:
+    """The labels of the images that a run kept for validation, beside the run; their images lie where they were."""
+    names = set(json.loads((run / "run.json").read_text())["samples"]["validation_images"])
+    content = json.loads(labels.read_text())
+    images = [row for row in content["images"] if row["file_name"] in names]
+    ids = {row["id"] for row in images}
+    rows = [row for row in content["annotations"] if row["image_id"] in ids]
+    path = run.parent / f"held-out-{run.name}.json"
+    path.write_text(json.dumps({**content, "images": images, "annotations": rows}))
+    return path
 
 
 def train_arm(arm: Arm, seed: int, data: Path, run: Path, runs: Path) -> None:
@@ -187,13 +207,19 @@ def train_arm(arm: Arm, seed: int, data: Path, run: Path, runs: Path) -> None:
 
 def print_table(benchmark: Benchmark, test: str, labels: Path, data: Path, folder: Path) -> None:
     """One line an arm: the mean over its seeds, images resampled; then the paired differences."""
+    images = ("--images", str(data / Path(benchmark.held_out).parents[1] / "images")) if benchmark.held_out else ()
+    options = (*benchmark.options, *images)
     measured = {
-        name: [measure(folder / _slug(name) / str(seed) / "best.ckpt", labels) for seed in range(arm.seeds)]
+        name: [
+            measure(folder / _slug(name) / str(seed) / "best.ckpt", labels, None, *options) for seed in range(arm.seeds)
+        ]
         for name, arm in benchmark.arms.items()
     }
     for name, (model, card) in benchmark.others.items():
-        measured[name] = [measure(data / model, labels, folder / f"{_slug(name)}-{test}", "--pose-card", card)]
-    print(f"\n{test}: {measured[name][0].subjects} subjects\n")
+        measured[name] = [
+            measure(data / model, labels, folder / f"{_slug(name)}-{test}", "--pose-card", card, *options)
+        ]
+    print(f"\n{test}: {next(iter(measured.values()))[0].subjects} subjects\n")
     print("| network | seeds | PCK@0.1 | OKS AP | AP50 | AP75 | mean error |")
     print("|---|---|---|---|---|---|---|")
     for name, runs in measured.items():

@@ -128,12 +128,14 @@ def hull_xyxy(xy: FloatArray, labelled: npt.NDArray[np.bool_]) -> FloatArray:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def box_iou(one_xyxy: FloatArray, other_xyxy: FloatArray) -> float:
-    """Intersection over union of two boxes (4,); 0 where both are empty."""
-    one, other = one_xyxy.astype(np.float64), other_xyxy.astype(np.float64)
-    shared = float((np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])).clip(min=0).prod())
-    union = float(sum((box[2:] - box[:2]).clip(min=0).prod() for box in (one, other))) - shared
-    return shared / union if union > 0 else 0.0
+def box_iou(one_xyxy: npt.NDArray[Any], other_xyxy: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Intersection over union of boxes (..., 4), broadcast against each other; 0 where both are without area."""
+    one, other = np.asarray(one_xyxy, np.float64), np.asarray(other_xyxy, np.float64)
+    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    shared = sides.clip(min=0).prod(axis=-1)
+    areas = [(box[..., 2:] - box[..., :2]).clip(min=0).prod(axis=-1) for box in (one, other)]
+    union = areas[0] + areas[1] - shared
+    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0)
 
 
 def _freeze(value: object, name: str, shape: tuple[int, ...], dtype: type) -> None:

@@ -167,7 +167,7 @@ def doubles(instances: Sequence[Instance], position: int, skeleton: Skeleton) ->
             continue
         both = instance.labelled & other.labelled
         fewer = min(instance.labelled.sum(), other.labelled.sum())
-        overlap = box_iou(instance.bbox_xyxy, other.bbox_xyxy)
+        overlap = float(box_iou(instance.bbox_xyxy, other.bbox_xyxy))
         where = f"number {other_position + 1} of the image"
         if fewer and both.sum() >= fewer / 2:
             if (similarity := oks(other, instance, skeleton)) > DOUBLE_OKS:

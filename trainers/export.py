@@ -18,11 +18,11 @@ from trainers.label_sources import LabelSource, read_labels
 from trainers.model_card import ModelCard
 from trainers.parity import MOST_PX, Parity, compare_joints, find_joints
 from trainers.pose_decoding import check_card
+from trainers.run_files import RunFiles
 from trainers.runtimes import Execution, open_session
 from trainers.runtimes.formats import RUNTIMES, identify
 
 _MOST_CROPS = 64
-PARITY_FILE = "parity.npz"  # beside a run's checkpoint: real crops, under the key "pixels"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def export_checkpoint(
 
 def read_run_crops(checkpoint: Path) -> npt.NDArray[np.uint8] | None:
     """The crops that a training left beside its checkpoint, None where there are none. Raises TrainersError."""
-    path = checkpoint.parent / PARITY_FILE
+    path = RunFiles(checkpoint.parent).parity
     if not path.is_file():
         return None
     try:

@@ -64,11 +64,10 @@ def make_card(config: TrainingConfig, skeleton: Skeleton) -> ModelCard:
     )
 
 
-def make_targets(config: TrainingConfig, skeleton: Skeleton, map_size: Size) -> Targets:
+def make_targets(config: TrainingConfig, card: ModelCard, map_size: Size) -> Targets:
     """How joints become targets. Raises TrainersError where joints are weighed that the skeleton has not."""
     is_negative = config.target.occluded == "negative"
-    card = make_card(config, skeleton)
-    return Targets(card.input, map_size, config.target.sigma, is_negative, _joint_weights(config, skeleton))
+    return Targets(card.input, map_size, config.target.sigma, is_negative, _joint_weights(config, card.skeleton))
 
 
 def _joint_weights(config: TrainingConfig, skeleton: Skeleton) -> npt.NDArray[np.float32]:

@@ -51,6 +51,7 @@ class RunFiles:
 
     @property
     def parity(self) -> Path:
+        """Real validation crops, under the key "pixels", on which exports are compared with the model."""
         return self.folder / "parity.npz"
 
     @property

@@ -51,6 +51,7 @@ def match_teacher(samples: Sequence[Sample], skeleton: Skeleton, teacher: Datase
 
 
 def _nearest(instance: Instance, others: Sequence[Instance]) -> Instance | None:
-    overlaps = [box_iou(instance.bbox_xyxy, other.bbox_xyxy) for other in others]
-    best = int(np.argmax(overlaps)) if overlaps else 0
-    return others[best] if overlaps and overlaps[best] >= SAME_FROM_IOU else None
+    if not others:
+        return None
+    overlaps = box_iou(instance.bbox_xyxy, np.stack([other.bbox_xyxy for other in others]))
+    return others[int(overlaps.argmax())] if overlaps.max() >= SAME_FROM_IOU else None

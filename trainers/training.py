@@ -72,10 +72,10 @@ class _Job:
     ) -> None:
         self.config, self.run, self._data, self._notify = config, run, data, notify
         self._device = _Device.named(config.device)
-        begun = config.model_copy(update={"weights": None}) if run.last.exists() else config
-        _, self.spec, map_size = make_network(begun, data.skeleton, notify)
+        self._begun = config.model_copy(update={"weights": None}) if run.last.exists() else config
+        self._network, self.spec, map_size = make_network(self._begun, data.skeleton, notify)
         self.card = make_card(config, data.skeleton)
-        self.targets = make_targets(config, data.skeleton, map_size)
+        self.targets = make_targets(config, self.card, map_size)
         self.training_view, self.validation_view = make_views(config, data, teacher)
         for note in data.notes:
             notify(note)
@@ -93,6 +93,7 @@ class _Job:
                     "network"
                 )
             self._notify(f"out of memory: going on with batches of {batch_size}, as many of them a step as needed")
+            self._network, _, _ = make_network(self._begun, self._data.skeleton)  # the try has moved its weights
             torch.cuda.empty_cache()
         kept = kept_row(history, self.config.report)
         return Trained(self.run.best, int(kept["epoch"]), kept["pck"], kept["oks"], len(history))
@@ -120,10 +121,7 @@ class _Job:
         )
         validation = PlainBatches(self.validation_view, self.targets, batch_size, threads)
         together = max(1, config.batch_size // batch_size)
-        # Anew, as a try that ran out of memory has moved its weights; what is in last.ckpt comes on top.
-        begun = config.model_copy(update={"weights": None}) if self.run.last.exists() else config
-        network, _, _ = make_network(begun, self._data.skeleton)
-        task = PoseTask(network, config, self.card, config.epochs * -(-len(training) // together))
+        task = PoseTask(self._network, config, self.card, config.epochs * -(-len(training) // together))
         self._write_parity()
         with _quiet():
             scoring = Validation(self.run, self.validation_view, self.spec, config.report)

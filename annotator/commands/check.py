@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.commands.options import json_option
+from annotator.commands.options import group_option, json_option
 
 if TYPE_CHECKING:
     from annotator.label_check import Checked, CheckRequest
@@ -52,12 +52,7 @@ cannot be read at all."""
 )
 @click.option("--category", help="The category to train, where a file has several with joints.")
 @click.option("--skeleton", help="Name or YAML file of the skeleton to train. [default: that of the first file]")
-@click.option(
-    "--group",
-    default="auto",
-    show_default=True,
-    help="What belongs together: auto, image, folder, file, regex:PATTERN, time:N.",
-)
+@group_option
 @click.option("--tiny-px", type=click.FloatRange(0), default=24, show_default=True, help="Subjects below are tiny.")
 @click.option("--pictures", type=click.IntRange(0), default=60, show_default=True, help="At most so many on a page.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for page and list.")

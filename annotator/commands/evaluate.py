@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.commands.options import execution_options, json_option
+from annotator.commands.options import batch_options, execution_options, group_option, json_option
 
 if TYPE_CHECKING:
     from annotator.evaluated_poses import ModelRequest, Poses
@@ -83,12 +82,7 @@ calls not labelled (visibility 0) are missed in PCK; OKS goes by coordinates alo
 )
 @click.option("--skeleton", help="Joints to measure, with sigmas: a name or a YAML file. [default: the truth's]")
 @click.option("--category", help="Which of the truth's labels, where several have joints.")
-@click.option(
-    "--group",
-    default="auto",
-    show_default=True,
-    help="What belongs together for intervals: auto, image, folder, file, regex:PATTERN or time:N.",
-)
+@group_option
 @click.option(
     "--threshold",
     type=click.FloatRange(0, min_open=True),
@@ -122,14 +116,7 @@ calls not labelled (visibility 0) are missed in PCK; OKS goes by coordinates alo
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image.")
 @execution_options
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Crops at a time.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=min(8, os.cpu_count() or 1),
-    show_default="cores, at most 8",
-    help="Threads that decode and crop.",
-)
+@batch_options
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder to write the report to.")
 @click.option(
     "--report-pictures", type=click.IntRange(0), default=60, show_default=True, help="Most pictures in report.html."

@@ -74,14 +74,15 @@ def command(model: Path, as_json: bool, card_only: bool, **options: Any) -> None
 def _export(model: Path, options: dict[str, Any]) -> Exported:
     from annotator.errors import AnnotatorError
     from trainers.checkpoint import read_checkpoint
-    from trainers.export import PARITY_FILE, cut_labelled_crops, export_checkpoint, read_run_crops
+    from trainers.export import cut_labelled_crops, export_checkpoint, read_run_crops
+    from trainers.run_files import RunFiles
 
     card = read_checkpoint(model).card
     pixels = cut_labelled_crops(card, options["data"]) if options["data"] else read_run_crops(model)
     if pixels is None:
         raise AnnotatorError(
-            f"{model}: there is no {PARITY_FILE} beside it to compare the exported file on; name labelled images with "
-            "--data, such as those it was trained on"
+            f"{model}: there is no {RunFiles(model.parent).parity.name} beside it to compare the exported file on; "
+            "name labelled images with --data, such as those it was trained on"
         )
     return export_checkpoint(
         model,

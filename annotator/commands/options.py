@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +36,30 @@ def execution_options(function: F) -> F:
     return function
 
 
+def batch_options(function: F) -> F:
+    """How much is done at a time: --batch-size, --workers."""
+    for option in (
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            default=min(8, os.cpu_count() or 1),
+            show_default="cores, at most 8",
+            help="Threads that decode, crop and write.",
+        ),
+        click.option(
+            "--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images or crops at a time."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+group_option = click.option(
+    "--group",
+    default="auto",
+    show_default=True,
+    help="What belongs together: auto, image, folder, file, regex:PATTERN or time:N.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.commands.options import execution_options, json_option
+from annotator.commands.options import batch_options, execution_options, json_option
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -73,14 +72,7 @@ A run that was stopped goes on when the same command is given again, and ends wi
 )
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image: slower, a little better.")
 @execution_options
-@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Images or crops at a time.")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=min(8, os.cpu_count() or 1),
-    show_default="cores, at most 8",
-    help="Threads that decode, crop and write.",
-)
+@batch_options
 @click.option("--crops", is_flag=True, help="Write each person's crop as a dataset too: out/crops, out-crops.zip.")
 @click.option("--padding", type=click.IntRange(0), default=40, show_default=True, help="Around a crop, in pixels.")
 @click.option(

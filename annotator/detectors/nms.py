@@ -15,14 +15,6 @@ def best_first(bbox_xyxy: npt.NDArray[Any], scores: npt.NDArray[Any]) -> npt.NDA
     return np.lexsort((y2, x2, y1, x1, -scores))
 
 
-def overlaps(box: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Intersection over union of one box with n others, (n,); 0 where both are without area."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    intersection = sides.clip(min=0).prod(axis=1)
-    union = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
-
-
 def suppress(
     bbox_xyxy: npt.NDArray[Any], scores: npt.NDArray[Any], groups: npt.NDArray[Any], iou: float
 ) -> npt.NDArray[np.intp]:

@@ -11,9 +11,10 @@ from hypothesis.extra import numpy as hnp
 
 from annotator.detector import DetectionOptions, detect_image, indices_wanted, load_detector, select_classes
 from annotator.detectors.letterbox import fit
-from annotator.detectors.nms import overlaps, suppress
+from annotator.detectors.nms import suppress
 from annotator.errors import AnnotatorError
 from cvat_export.errors import CvatExportError
+from cvat_export.labels import box_iou
 from trainers.runtimes import Execution
 
 GREY = np.full((60, 80, 3), 128, np.uint8)
@@ -131,10 +132,10 @@ def test_suppression_keeps_the_same_boxes_in_any_order_and_none_twice(drawn, iou
     groups = np.zeros(len(scores))
     kept = suppress(bbox_xyxy, scores, groups, iou)
     for position, index in enumerate(kept):
-        assert (overlaps(bbox_xyxy[index], bbox_xyxy[kept[position + 1 :]]) <= iou).all()
+        assert (box_iou(bbox_xyxy[index], bbox_xyxy[kept[position + 1 :]]) <= iou).all()
     for index in set(range(len(scores))) - set(kept):
         better = [k for k in kept if scores[k] >= scores[index]]
-        assert (overlaps(bbox_xyxy[index], bbox_xyxy[better]) > iou).any()
+        assert (box_iou(bbox_xyxy[index], bbox_xyxy[better]) > iou).any()
     order = list(range(len(scores)))
     random.shuffle(order)
     again = suppress(bbox_xyxy[order], scores[order], groups, iou)
@@ -203,7 +204,7 @@ def test_hog_finds_an_upright_figure_of_any_resolution(height):
     image, expected = drawn_person(height)
     boxes = detect_image(load("hog", min_score=0.05), "a.jpg", image)
     assert len(boxes) >= 1
-    assert overlaps(boxes.bbox_xyxy[0], expected[None])[0] > 0.5
+    assert box_iou(boxes.bbox_xyxy[0], expected[None])[0] > 0.5
 
 
 def test_hog_is_deterministic_and_finds_nobody_in_nothing():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cvat_export.labels import box_iou
 from trainers.metrics.oks_matching import Pairs, oks_pairs, same_image
 from trainers.metrics.pairs import Bools, Floats
 from trainers.metrics.tables import EstimateTable, Ints, TruthTable
@@ -15,7 +16,7 @@ SAME_FROM_OKS = 0.1  # what Ronchi and Perona (2017, section 3) ask of an estima
 def pair_by_boxes(truth: TruthTable, estimates: EstimateTable, least_iou: float = SAME_FROM_IOU) -> Ints:
     """(truths,) the row of the estimate whose box overlaps most, -1 where none does by `least_iou`. Not of crowds."""
     estimate, row = same_image(estimates.image, truth.image)
-    overlaps = _iou(estimates.bbox_xywh[estimate], truth.bbox_xywh[row])
+    overlaps = box_iou(_corners(estimates.bbox_xywh)[estimate], _corners(truth.bbox_xywh)[row])
     return _one_to_one(Pairs(estimate, row, overlaps), least_iou, ~truth.crowd)
 
 
@@ -41,10 +42,5 @@ def _one_to_one(pairs: Pairs, least: float, wanted: Bools) -> Ints:
     return found
 
 
-def _iou(first: Floats, second: Floats) -> Floats:
-    """(m,) of boxes (m, 4) x, y, width, height; 0 where both are empty."""
-    low = np.maximum(first[:, :2], second[:, :2])
-    high = np.minimum(first[:, :2] + first[:, 2:], second[:, :2] + second[:, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=1)
-    union = first[:, 2] * first[:, 3] + second[:, 2] * second[:, 3] - shared
-    return np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0)
+def _corners(bbox_xywh: Floats) -> Floats:
+    return np.concatenate([bbox_xywh[:, :2], bbox_xywh[:, :2] + bbox_xywh[:, 2:]], axis=1)
