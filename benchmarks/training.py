@@ -264,12 +264,12 @@ def _resampled_pck(runs: Sequence[Measured]) -> npt.NDArray[np.float64]:
 
 
 def _shown(runs: Sequence[Measured], key: str) -> str:
+    """One run's figure with its interval, several runs' mean with their range."""
+    if len(runs) == 1:
+        figure = runs[0].figures[key]
+        return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
     values = [run.figures[key]["value"] for run in runs]
-    return (
-        f"{np.mean(values):.3f}"
-        if len(runs) == 1
-        else f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-    )
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 def _with_folder(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
