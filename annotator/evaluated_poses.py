@@ -31,7 +31,7 @@ from trainers.runtimes import Execution, Session
 
 _LISTED = 3  # file names that a note gives
 _FAR_PX = 1e9
-_PREDICTION_SUFFIXES = frozenset({".json", ".zip", ".xml"})
+_PREDICTION_SUFFIXES = frozenset({".json", ".zip"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,17 @@ class ModelRequest:
 
 def is_predictions(path: Path) -> bool:
     """Whether a path on the command line is labels, and not a model."""
-    return path.suffix.lower() in _PREDICTION_SUFFIXES or (path / "annotations").is_dir()
+    suffix = path.suffix.lower()
+    return suffix in _PREDICTION_SUFFIXES or (suffix == ".xml" and not _is_ir(path)) or (path / "annotations").is_dir()
+
+
+def _is_ir(path: Path) -> bool:
+    """Whether an XML file is OpenVINO's, not CVAT's."""
+    try:
+        with path.open("rb") as stream:
+            return b"<net " in stream.read(1024)
+    except OSError:
+        return False
 
 
 def read_poses(path: Path, data: LabelledData) -> Poses:

@@ -61,7 +61,7 @@ SMALL = {
     "data": CATS,
     "input": {"width": 128, "height": 128},
     "target": {"sigma": 1.5},
-    "report": {"pictures_every": 50},
+    "report": LAST,
 }
 LITE_CATS = {**SMALL, "network": "lite-fpn", "epochs": 200, "batch_size": 16, "ema": 0.99}
 GENTLE = {
@@ -92,7 +92,7 @@ BENCHMARKS = {
                     "augmentation": GENTLE,
                     "optimizer": {"learning_rate": 0.002},
                     "ema": 0.998,
-                    "epochs": 55,
+                    "epochs": 42,
                     "report": LAST,
                 }
             )

@@ -60,7 +60,7 @@ def export_checkpoint(
     check_card(checkpoint.card, reference)
     card = _by_place(checkpoint.card, [output.name for output in reference.outputs])
     expected, milliseconds = find_joints(card, reference, pixels)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_nearest_folder(target)) as folder:
         written = Path(folder) / target.name
         EXPORT_FORMATS[export_format].write(restore_network(checkpoint, trust), card, written, half)
         parities, notes = [], []
@@ -108,14 +108,21 @@ def _target(path: Path, export_format: str, output: Path | None, half: bool, ove
     target = output or path.parent / EXPORT_FORMATS[export_format].file_name
     if export_format == "openvino" and target.suffix != ".xml":
         raise TrainersError(f"{target}: an OpenVINO IR is a .xml with its .bin beside it; name it {target.stem}.xml")
-    if not target.parent.is_dir():
-        raise TrainersError(f"{target}: there is no folder {target.parent}; make it first")
+    if not _nearest_folder(target).is_dir():
+        raise TrainersError(
+            f"{target}: {_nearest_folder(target)} is a file, expected a folder; write elsewhere with -o"
+        )
     there = [file for file in (target, target.with_suffix(".bin")) if file.exists()]
     if there and not overwrite and (export_format == "openvino" or target in there):
         raise TrainersError(f"{there[0]}: is there already; --overwrite replaces it, -o writes elsewhere")
     if target.exists() and target.samefile(path):
         raise TrainersError(f"{target}: is the checkpoint itself; write elsewhere with -o")
     return target
+
+
+def _nearest_folder(target: Path) -> Path:
+    """What there is of the folders above: folders are made only for a file that is let out."""
+    return next(parent for parent in target.absolute().parents if parent.exists())
 
 
 def _by_place(card: ModelCard, names: list[str]) -> ModelCard:
@@ -158,5 +165,6 @@ def _move(written: Path, target: Path) -> None:
     for part in parts:
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
+    target.parent.mkdir(parents=True, exist_ok=True)
     for part in parts:
         part.replace(target.parent / part.name)

@@ -281,6 +281,16 @@ def test_a_model_on_the_boxes_of_the_truth(drawn, tmp_path):
     assert "http" not in re.sub(r"http://www.w3.org/\S+", "", page)
 
 
+def test_an_xml_file_may_be_a_model_of_openvino(drawn, tmp_path):
+    from tests.annotator.marker_networks import marker_card, save_marker_model
+
+    ir = save_marker_model(tmp_path / "markers.xml", "openvino", "half-pixel", marker_card("half-pixel"))
+    words = ("--data", drawn / "truth.json", "--precision", "f32", "--resamples", 9)
+    found = _figures(ir, *words, "--against", drawn / "markers.onnx")
+    assert found["figures"]["PCK"]["value"] > 0.8
+    assert found["against"]["differences"]["PCK"]["value"] == 0
+
+
 def test_images_that_cannot_be_read_are_left_out_and_the_exit_code_says_so(drawn, tmp_path):
     folder = tmp_path / "broken"
     shutil.copytree(drawn, folder)

@@ -140,13 +140,13 @@ def test_half_precision_halves_the_weights(checkpoints, pixels, tmp_path, monkey
     monkeypatch.setattr("trainers.parity.MOST_PX", np.inf)
     path = checkpoints("lite-fpn")
     whole = export_checkpoint(path, "openvino", pixels, tmp_path / "whole.xml")
-    half = export_checkpoint(path, "openvino", pixels, tmp_path / "half.xml", half=True)
+    half = export_checkpoint(path, "openvino", pixels, tmp_path / "edge" / "half.xml", half=True)
     sizes = [done.path.with_suffix(".bin").stat().st_size for done in (whole, half)]
     assert sizes[1] < 0.55 * sizes[0]
     images = np.random.default_rng(1).normal(size=(2, 3, INPUT[1], INPUT[0])).astype(np.float32)
     expected, found = (open_session(done.path, Execution(precision="f32")).run(images)[0] for done in (whole, half))
     assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["half.bin", "half.xml", "whole.bin", "whole.xml"]
+    assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["half.bin", "half.xml", "whole.bin", "whole.xml"]
 
 
 def test_onnx_tells_nothing_of_this_machine(checkpoints, pixels, tmp_path):
@@ -173,7 +173,7 @@ def failing(monkeypatch):
 @pytest.mark.usefixtures("failing")
 def test_a_file_that_finds_other_joints_is_not_let_out(checkpoints, pixels, tmp_path):
     with pytest.raises(TrainersError, match=r"p99 of \d+ distances is \d+\.\d+ px.*Nothing was written"):
-        export_checkpoint(checkpoints("lite-fpn"), "torchscript", pixels, tmp_path / "model.pt")
+        export_checkpoint(checkpoints("lite-fpn"), "torchscript", pixels, tmp_path / "edge" / "model.pt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -193,7 +193,7 @@ def test_what_is_there_is_not_overwritten_unasked(checkpoints, pixels, tmp_path)
         ({"export_format": "tensorrt"}, "expected one of torchscript, onnx, openvino, pt2"),
         ({"half": True}, "16 bit weights: got format torchscript, expected openvino"),
         ({"export_format": "openvino", "output": Path("model.bin")}, r"name it model\.xml"),
-        ({"output": Path("no/such/model.pt")}, "there is no folder"),
+        ({"output": Path("notes.txt/model.pt")}, r"notes\.txt is a file, expected a folder"),
         (
             {"pixels": np.zeros((2, 64, 96, 3), np.uint8)},
             r"got uint8 \(2, 64, 96, 3\), expected uint8 \(n, 96, 64, 3\)",
@@ -204,6 +204,7 @@ def test_what_is_there_is_not_overwritten_unasked(checkpoints, pixels, tmp_path)
 )
 def test_what_cannot_be_exported_is_said(checkpoints, pixels, tmp_path, monkeypatch, change, said):
     monkeypatch.chdir(tmp_path)
+    Path("notes.txt").touch()
     arguments = {"path": checkpoints("lite-fpn"), "export_format": "torchscript", "pixels": pixels} | change
     with pytest.raises(TrainersError, match=said):
         export_checkpoint(**arguments)
