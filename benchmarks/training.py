@@ -63,7 +63,7 @@ SMALL = {
     "target": {"sigma": 1.5},
     "report": LAST,
 }
-LITE_CATS = {**SMALL, "network": "lite-fpn", "epochs": 200, "batch_size": 16, "ema": 0.99}
+LITE_CATS = {**SMALL, "network": "lite-fpn", "epochs": 150, "batch_size": 16, "ema": 0.99}
 GENTLE = {
     "rotation_degrees": 30,
     "rotation_probability": 0.5,
@@ -110,11 +110,11 @@ BENCHMARKS = {
             "simple-baseline": Arm(
                 {**SMALL, "network": "simple-baseline", "backbone": "resnet18", "epochs": 120, "ema": 0.99}
             ),
-            "cpm": Arm(
+            "cpm, 3 stages": Arm(
                 {
                     **SMALL,
                     "network": "cpm",
-                    "network_options": {"normalisation": "batch", "shared_features": True},
+                    "network_options": {"stages": 3, "normalisation": "batch", "shared_features": True},
                     "target": {"sigma": 1.0},
                     "epochs": 40,
                     "batch_size": 8,
@@ -211,13 +211,14 @@ def print_table(benchmark: Benchmark, test: str, labels: Path, data: Path, folde
     options = (*benchmark.options, *images)
     measured = {
         name: [
-            measure(folder / _slug(name) / str(seed) / "best.ckpt", labels, None, *options) for seed in range(arm.seeds)
+            measure(run / "best.ckpt", labels, run / f"report-{_slug(test)}", *options)
+            for run in (folder / _slug(name) / str(seed) for seed in range(arm.seeds))
         ]
         for name, arm in benchmark.arms.items()
     }
     for name, (model, card) in benchmark.others.items():
         measured[name] = [
-            measure(data / model, labels, folder / f"{_slug(name)}-{test}", "--pose-card", card, *options)
+            measure(data / model, labels, folder / f"{_slug(name)}-{_slug(test)}", "--pose-card", card, *options)
         ]
     print(f"\n{test}: {next(iter(measured.values()))[0].subjects} subjects\n")
     print("| network | seeds | PCK@0.1 | OKS AP | AP50 | AP75 | mean error |")
@@ -233,9 +234,8 @@ def print_table(benchmark: Benchmark, test: str, labels: Path, data: Path, folde
         print(f"\n{better} less {worse}: PCK@0.1 {found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
 
 
-def measure(model: Path, labels: Path, report: Path | None = None, *options: str) -> Measured:
-    """`annotator evaluate` of a model, whose report stays beside it; done anew only where the model is newer."""
-    report = report or model.parent / f"report-{labels.stem}"
+def measure(model: Path, labels: Path, report: Path, *options: str) -> Measured:
+    """`annotator evaluate` of a model into the folder `report`; done anew only where the model is newer."""
     done = report / "metrics.json"
     if not done.exists() or done.stat().st_mtime < model.stat().st_mtime:
         _annotator("evaluate", str(model), "--data", str(labels), "-o", str(report), *options)
@@ -286,7 +286,7 @@ def _with_folder(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _slug(name: str) -> str:
-    return name.replace(" ", "-")
+    return name.replace(",", "").replace(" ", "-")
 
 
 def _annotator(*arguments: str) -> None:
