@@ -78,9 +78,9 @@ def load_detector(spec: str, options: DetectionOptions, execution: Execution) ->
         from annotator.detectors.coco_boxes import load_coco_boxes
 
         return load_coco_boxes(path, options)
-    from annotator.detectors.yolo import load_yolo
+    from annotator.detectors.model_file import load_model_file
 
-    return load_yolo(path, options, execution)
+    return load_model_file(path, options, execution)
 
 
 def select_classes(available: Sequence[str], wanted: Sequence[str], where: str) -> tuple[int, ...]:

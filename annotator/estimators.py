@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from annotator.detector import DetectionOptions, Detector, RgbImage, load_detector
-from annotator.detectors.yolo import YoloDetector
+from annotator.detectors.network import NetworkDetector
 from annotator.detectors.yolo_pose import load_one_stage
 from annotator.errors import AnnotatorError
 from annotator.pose_model import Crops, PoseModel, load_pose_model
@@ -112,7 +112,7 @@ class TwoStage:
 class OneStage:
     """A model that finds boxes and joints at once. skeleton: the joints wanted, matched by name."""
 
-    model: YoloDetector
+    model: NetworkDetector
     model_skeleton: Skeleton
     skeleton: Skeleton
     batch_size: int
@@ -180,7 +180,7 @@ def _load_one_stage(options: EstimatorOptions, wanted: Skeleton | None) -> OneSt
     return OneStage(model, own, _labelled(own, wanted, options.pose), options.batch_size)
 
 
-def _one_stage_skeleton(model: YoloDetector, wanted: Skeleton | None, where: str) -> Skeleton:
+def _one_stage_skeleton(model: NetworkDetector, wanted: Skeleton | None, where: str) -> Skeleton:
     """The joints of a model that does not name them: COCO's if there are 17, else in the order of --skeleton."""
     if model.joint_count == 17:
         return read_skeleton("coco17")

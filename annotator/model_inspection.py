@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from annotator.detectors.model_file import open_model_file, recognise
+from annotator.detectors.network import Family
+from annotator.detectors.yolo import FAMILY as ULTRALYTICS
 from annotator.detectors.yolo_card import YoloCard, read_yolo_card
 from annotator.errors import AnnotatorError
 from trainers.errors import TrainersError
-from trainers.model_card import ModelCard, card_from_metadata
-from trainers.runtimes import Execution, Session, TensorSpec, open_session
+from trainers.model_card import Card, DetectorCard, card_from_metadata
+from trainers.runtimes import Execution, Session, TensorSpec
 from trainers.runtimes.formats import RUNTIMES, ModelFile, ModelFormat, hash_model, identify
 
 _GUESSED_SIDE_PX = 256  # of an input whose size neither the file nor its metadata tell
@@ -43,7 +46,7 @@ class ModelReport:
     sha256: str
     runs: tuple[Run, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
-    card: ModelCard | None = None
+    card: Card | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -53,15 +56,15 @@ def inspect_model(path: Path, execution: Execution) -> ModelReport:
     Raises TrainersError where the file is no model.
     """
     model = identify(path)
-    runs, metadata = [], {}
+    runs, metadata, family = [], {}, None
     for runtime in _runtimes(model, execution):
         try:
-            session = _open(model, Execution(runtime, execution.device, execution.precision, execution.trust))  # type: ignore[arg-type]
-            metadata = dict(session.metadata)
+            session = open_model_file(model, Execution(runtime, execution.device, execution.precision, execution.trust))  # type: ignore[arg-type]
+            metadata, family = dict(session.metadata), recognise(session, model.format)
             runs.append(_run(session, model))
         except (TrainersError, AnnotatorError) as error:
             runs.append(Run(runtime, problem=str(error).removeprefix(f"{model.path}: ")))
-    card, notes = _card(metadata, model)
+    card, notes = _card(metadata, model, family)
     return ModelReport(
         path=str(path),
         format=str(model.format),
@@ -84,16 +87,8 @@ def _runtimes(model: ModelFile, execution: Execution) -> tuple[str, ...]:
     return RUNTIMES[model.format]
 
 
-def _open(model: ModelFile, execution: Execution) -> Session:
-    if model.format is ModelFormat.PICKLE:
-        from annotator.detectors.ultralytics import open_ultralytics
-
-        return open_ultralytics(model, execution)
-    return open_session(model.path, execution)
-
-
 def _run(session: Session, model: ModelFile) -> Run:
-    images = _images(session, _card(session.metadata, model)[0], _yolo_card(session.metadata, model))
+    images = _images(session, _card(session.metadata, model, None)[0], _yolo_card(session.metadata, model))
     session.run(images)
     start = time.perf_counter()
     session.run(images)
@@ -101,7 +96,7 @@ def _run(session: Session, model: ModelFile) -> Run:
     return Run(session.runtime, session.device, session.precision, milliseconds, session.inputs, session.outputs)
 
 
-def _images(session: Session, card: ModelCard | None, yolo: YoloCard) -> npt.NDArray[np.generic]:
+def _images(session: Session, card: Card | None, yolo: YoloCard) -> npt.NDArray[np.generic]:
     """One input of the right shape; what the session leaves open comes from the metadata, else it is guessed."""
     spec = session.inputs[0]
     width, height = (card.input.size if card else yolo.imgsz) or (_GUESSED_SIDE_PX, _GUESSED_SIDE_PX)
@@ -118,18 +113,22 @@ def _yolo_card(metadata: Mapping[str, str], model: ModelFile) -> YoloCard:
         return YoloCard()
 
 
-def _card(metadata: Mapping[str, str], model: ModelFile) -> tuple[ModelCard | None, list[str]]:
+def _card(metadata: Mapping[str, str], model: ModelFile, family: Family | None) -> tuple[Card | None, list[str]]:
     """The embedded card, and what the file may be used for."""
     try:
         card = card_from_metadata(metadata, str(model.path))
     except TrainersError as error:
         return None, [str(error)]
+    if isinstance(card, DetectorCard):
+        return card, [f"a detector of {card.category!r}: use it with --detection"]
     if card:
         return card, [f"a pose model with {len(card.skeleton.joints)} joints: use it with --pose"]
     try:
         yolo = read_yolo_card(metadata, str(model.path))
     except AnnotatorError as error:
         return None, [str(error)]
+    if family not in (None, ULTRALYTICS):
+        return None, [f"{family.what}: use it with --detection"]
     if yolo.task is None:
         return None, ["carries no card: as a pose model it needs --pose-card card.yaml"]
     classes = ", ".join(yolo.class_names[:10]) + (", …" if len(yolo.class_names) > 10 else "")

@@ -15,8 +15,9 @@ from cvat_export.labels import Boxes, Keypoints, Visibility
 from cvat_export.skeleton import Skeleton
 from trainers.card_template import card_template
 from trainers.crops import Affines, crop_affines, crop_image, invert_affines, transform_points
-from trainers.model_card import ModelCard, card_from_metadata, read_card
-from trainers.pose_decoding import InputJoints, check_card, decode_outputs, run_model
+from trainers.model_card import ModelCard, pose_card_from_metadata, read_card
+from trainers.model_run import run_model
+from trainers.pose_decoding import InputJoints, check_card, decode_outputs
 from trainers.runtimes import Execution, Session, open_session
 from trainers.runtimes.formats import hash_model, identify
 
@@ -105,7 +106,7 @@ def find_card(path: Path, card_path: Path | None, session: Session) -> ModelCard
     """
     if card_path is not None:
         return read_card(card_path)
-    if (embedded := card_from_metadata(session.metadata, str(path))) is not None:
+    if (embedded := pose_card_from_metadata(session.metadata, str(path))) is not None:
         return embedded
     beside = [path.with_name(f"{path.stem}.card.{suffix}") for suffix in ("json", "yaml", "yml")]
     for candidate in beside:

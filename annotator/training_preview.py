@@ -1,20 +1,26 @@
-"""A page of training crops as the network will see them, with the targets that it learns laid over."""
+"""A page of what a network will see in its training, with what it is to answer laid over."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from annotator.report import PICTURES, Tile, contact_sheet, write_page
 from cvat_export.atomic import write_bytes
 from cvat_export.labels import Visibility
 from frame_tools.images import encode_image
-from trainers.augmentation import Augmentation
 from trainers.codecs import Size, encode_heatmaps
-from trainers.samples import SampleView, Shown
+from trainers.crops import RgbImage
+from trainers.detection.data import read_detection_data
+from trainers.detection.image_views import ImageView, ShownImage
+from trainers.letterbox import GREY
+from trainers.new_network import make_network, map_size
+from trainers.samples import Shown
+from trainers.training_config import DetectionConfig, PoseConfig, TrainingConfig
+from trainers.training_data import make_views, read_training_data
 
 VISIBLE_COLOUR = (80, 255, 80)
 OCCLUDED_COLOUR = (255, 60, 170)
@@ -23,39 +29,86 @@ _VERSIONS = 4  # of each sample: those of the first epochs
 _SHOWN_HEIGHT_PX = 384
 
 
-def write_preview(
-    out: Path, view: SampleView, augmentation: Augmentation, map_size: Size, sigma: float, seed: int
-) -> Path:
-    """Write OUT/preview.html with samples spread over the data; the changes are those of the first epoch."""
-    (out / PICTURES).mkdir(parents=True, exist_ok=True)
-    chosen = np.linspace(0, len(view) - 1, min(_SAMPLES, len(view))).astype(int).tolist()
-    tiles = []
-    for index in chosen:
-        shown = [
-            view.changed(index, augmentation, np.random.default_rng((seed, epoch, index))) for epoch in range(_VERSIONS)
-        ]
-        picture = np.concatenate([_overlay(one, map_size, sigma) for one in shown], axis=1)
-        name = f"preview_{index:06d}.jpg"
-        write_bytes(out / PICTURES / name, encode_image(picture, ".jpg", quality=85))
-        tiles.append(Tile(f"{PICTURES}/{name}", view.store.samples[index].file_name, (_counts(shown),)))
-    page = out / "preview.html"
-    write_page(
-        page,
+def write_preview(out: Path, config: PoseConfig) -> Path:
+    """Write OUT/preview.html with subjects spread over the data; the changes are those of the first epochs."""
+    data = read_training_data(config)
+    view, _ = make_views(config, data)
+    maps = map_size(make_network(config, data.skeleton), config.input.size)
+
+    def draw(index: int, random: np.random.Generator) -> tuple[RgbImage, str]:
+        shown = view.changed(index, random, config.augmentation)
+        return _overlay(shown, maps, config.target.sigma), _counts(shown)
+
+    return _write_page(
+        out,
+        config,
+        draw,
+        [sample.file_name for sample in view.store.samples],
         "Training crops",
         "What the network will see in its first epochs, and what it is to answer: green where a visible joint is, "
         "pink where an occluded one is. Look for joints beside their place, and for changes that no camera makes.",
-        {"subjects": len(view), "input": "x".join(map(str, view.input_size)), "maps": "x".join(map(str, map_size))},
-        [contact_sheet("Subjects, four epochs each", tiles)],
+        {"subjects": len(view), "maps": "x".join(map(str, maps))},
     )
+
+
+def write_image_preview(out: Path, config: DetectionConfig) -> Path:
+    """The same for a detector: images with the boxes that it learns."""
+    view = ImageView(read_detection_data(config).training, config.input.size, GREY)
+
+    def draw(index: int, random: np.random.Generator) -> tuple[RgbImage, str]:
+        shown = view.changed(index, random, config.augmentation)
+        return _boxes_drawn(shown), f"{len(shown.bbox_xyxy)} boxes"
+
+    return _write_page(
+        out,
+        config,
+        draw,
+        [image.file_name for image in view.images],
+        "Training images",
+        "What the detector will see in its first epochs, and what it is to find: green boxes. In pink ones (crowds, "
+        "and who is mostly outside) nothing is learnt; nor outside the green ones where not everybody has a box.",
+        {"images": len(view)},
+    )
+
+
+def _write_page(
+    out: Path,
+    config: TrainingConfig,
+    draw: Callable[[int, np.random.Generator], tuple[RgbImage, str]],
+    names: Sequence[str],
+    title: str,
+    text: str,
+    figures: dict[str, object],
+) -> Path:
+    (out / PICTURES).mkdir(parents=True, exist_ok=True)
+    chosen = np.linspace(0, len(names) - 1, min(_SAMPLES, len(names))).astype(int).tolist()
+    tiles = []
+    for index in chosen:
+        drawn = [draw(index, np.random.default_rng((config.seed, epoch, index))) for epoch in range(_VERSIONS)]
+        name = f"preview_{index:06d}.jpg"
+        picture = np.concatenate([pixels for pixels, _ in drawn], axis=1)
+        write_bytes(out / PICTURES / name, encode_image(picture, ".jpg", quality=85))
+        tiles.append(Tile(f"{PICTURES}/{name}", names[index], (", ".join(said for _, said in drawn),)))
+    page = out / "preview.html"
+    size = "x".join(map(str, config.input.size))
+    write_page(page, title, text, {**figures, "input": size}, [contact_sheet("Four epochs each", tiles)])
     return page
 
 
-def _overlay(shown: Shown, map_size: Size, sigma: float) -> npt.NDArray[np.uint8]:
+def _boxes_drawn(shown: ShownImage) -> RgbImage:
+    pixels = shown.pixels.copy()
+    for boxes, colour in ((shown.ignored_xyxy, OCCLUDED_COLOUR), (shown.bbox_xyxy, VISIBLE_COLOUR)):
+        for x1, y1, x2, y2 in np.round(boxes - 0.5).astype(int).tolist():
+            cv2.rectangle(pixels, (x1, y1), (x2, y2), colour, 1)
+    return pixels
+
+
+def _overlay(shown: Shown, maps_size: Size, sigma: float) -> RgbImage:
     """The crop, enlarged, with the targets of visible and of occluded joints in two colours."""
     height, width = shown.pixels.shape[:2]
     scale = max(1, round(_SHOWN_HEIGHT_PX / height))
     size = (width * scale, height * scale)
-    maps = encode_heatmaps(shown.xy, (width, height), map_size, "half-pixel", sigma)
+    maps = encode_heatmaps(shown.xy, (width, height), maps_size, "half-pixel", sigma)
     canvas = cv2.resize(shown.pixels, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
     for visibility, colour in ((Visibility.VISIBLE, VISIBLE_COLOUR), (Visibility.OCCLUDED, OCCLUDED_COLOUR)):
         chosen = maps[shown.visibility == visibility]
@@ -65,7 +118,6 @@ def _overlay(shown: Shown, map_size: Size, sigma: float) -> npt.NDArray[np.uint8
     return canvas.round().clip(0, 255).astype(np.uint8)
 
 
-def _counts(shown: list[Shown]) -> str:
-    labelled = sum(int((one.visibility > 0).sum()) for one in shown)
-    occluded = sum(int((one.visibility == Visibility.OCCLUDED).sum()) for one in shown)
-    return f"{labelled} joints in the crops, {occluded} of them occluded"
+def _counts(shown: Shown) -> str:
+    labelled, occluded = (shown.visibility > 0).sum(), (shown.visibility == Visibility.OCCLUDED).sum()
+    return f"{labelled} joints, {occluded} occluded"

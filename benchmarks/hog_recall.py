@@ -1,6 +1,6 @@
-"""How many people does the built-in `hog` detector find, and how often does it see somebody who is not there?
+"""How many people does the built-in `hog` or another detector find, and how often does it see who is not there?
 
-    python -m benchmarks.hog_recall people_one_by_one.mp4 [cars_no_people.mp4]
+    python -m benchmarks.hog_recall people_one_by_one.mp4 [cars_no_people.mp4] [--detection model.onnx]
 
 Recall and precision at IoU 0.5, against boxes drawn by hand in 100 evenly spaced frames of the first video (see
 tests/truth). The intervals hold 95 % of 10,000 bootstrap resamples of stretches of frames, not of single frames:
@@ -48,9 +48,10 @@ def main() -> None:
     parser.add_argument("people", type=Path, help="people_one_by_one.mp4")
     parser.add_argument("nobody", type=Path, nargs="?", help="a video without people")
     parser.add_argument("--min-score", type=float, default=DetectionOptions().min_score)
+    parser.add_argument("--detection", default="hog", help="as preannotate takes it")
     arguments = parser.parse_args()
-    detector = load_detector("hog", DetectionOptions(min_score=arguments.min_score), Execution())
-    _print_table(measure(arguments.people, detector))
+    detector = load_detector(arguments.detection, DetectionOptions(min_score=arguments.min_score), Execution())
+    _print_table(detector.name, measure(arguments.people, detector))
     if arguments.nobody:
         empty, looked_at = count_empty(arguments.nobody, detector)
         print(f"{arguments.nobody.name}: {empty} of {looked_at} frames empty ({empty / looked_at:.3f})")
@@ -103,9 +104,9 @@ def _kind(person: Instance, size: tuple[int, int]) -> str:
     return f"{side}, {height}"
 
 
-def _print_table(outcomes: list[Outcome]) -> None:
+def _print_table(name: str, outcomes: list[Outcome]) -> None:
     people = sum(len(outcome.found + outcome.missed) for outcome in outcomes)
-    print(f"hog on {len(outcomes)} frames with {people} people, IoU {SAME_FROM_IOU}, 95 % intervals")
+    print(f"{name} on {len(outcomes)} frames with {people} people, IoU {SAME_FROM_IOU}, 95 % intervals")
     found = np.array([len(outcome.found) for outcome in outcomes])
     print(_row("recall", found, np.array([len(outcome.found + outcome.missed) for outcome in outcomes])))
     for kind in sorted({kind for outcome in outcomes for kind in outcome.found + outcome.missed}):

@@ -41,13 +41,18 @@ class _Part:
     notes: tuple[str, ...]
 
 
-def read_export(path: Path) -> Export:
-    """The labels of a zip, of the folder it was unzipped to, or of its one file. Raises CvatExportError."""
+def read_export(path: Path, needs_joints: bool = True) -> Export:
+    """The labels of a zip, of the folder it was unzipped to, or of its one file.
+
+    needs_joints: whether a file without a label that has joints is refused. Raises CvatExportError.
+    """
     parts, strangers = [], []
     with open_label_files(path) as files:
         for file in files:
             part = _parse_xml(file) if file.kind == "XML" else _parse_json(file)
             if isinstance(part, _Part):
+                if needs_joints:
+                    _check_skeletons(part.dataset, file.where)
                 parts.append(part)
             else:
                 strangers.append(f"{file.name} ({part})")
@@ -68,7 +73,6 @@ def _parse_xml(file: LabelFile) -> _Part | str:
     if file.root_tag not in (cvat_images_xml.ROOT, None):
         return f"XML with the root <{file.root_tag}>"
     dataset, notes = cvat_images_xml.parse_cvat_images(file.stream(), file.where)
-    _check_skeletons(dataset, file.where)
     return _Part(PurePosixPath(file.name).stem, cvat_images_xml.FORMAT, dataset, notes)
 
 
@@ -77,7 +81,6 @@ def _parse_json(file: LabelFile) -> _Part | str:
     stem = PurePosixPath(file.name).stem
     if datumaro_json.is_datumaro(content):
         dataset, notes = datumaro_json.parse_datumaro(content, file.where)
-        _check_skeletons(dataset, file.where)
         return _Part(stem, datumaro_json.FORMAT, dataset, notes)
     if isinstance(content, Mapping) and all(isinstance(content.get(key), list) for key in _COCO_KEYS):
         dataset, notes = _parse_coco(content, file.where)
@@ -88,7 +91,6 @@ def _parse_json(file: LabelFile) -> _Part | str:
 def _parse_coco(content: Mapping[str, Any], where: str) -> tuple[Dataset, tuple[str, ...]]:
     dataset = parse_coco(content, where)
     check_file_names(dataset, where)
-    _check_skeletons(dataset, where)
     names = {row["id"]: row["name"] for row in content["categories"]}
     left_out: LeftOut = Counter()
     for row in content["annotations"]:

@@ -1,4 +1,4 @@
-"""Random changes of training crops: where they are cut, and what their pixels become."""
+"""Random changes of what is learnt from: where crops are cut, and what pixels become."""
 
 from __future__ import annotations
 
@@ -19,13 +19,27 @@ _HALF_MARGIN = 0.4  # of a half body's hull, added around it: labels stop at the
 _HALF_JOINTS = 3  # fewer in the kept half show too little
 
 
-class Augmentation(StrictPart):
-    """How much training crops are changed; numbers called probability are of a single crop.
+class ColourChanges(StrictPart):
+    """How much pixels are changed; numbers called probability are of a single picture.
+
+    brightness, contrast, saturation: the largest relative change. cut_out: a rectangle of noise (DeVries and Taylor,
+    2017).
+    """
+
+    brightness: float = Field(default=0.3, ge=0, lt=1)
+    contrast: float = Field(default=0.3, ge=0, lt=1)
+    saturation: float = Field(default=0.4, ge=0, le=1)
+    grey_probability: float = Field(default=0.05, ge=0, le=1)
+    blur_probability: float = Field(default=0.1, ge=0, le=1)
+    cut_out_probability: float = Field(default=0.3, ge=0, le=1)
+
+
+class Augmentation(ColourChanges):
+    """How much the crops of a pose model are changed.
 
     rotation_degrees, scale, shift: the largest change, evenly spread to both sides; scale and shift are shares, of the
     size and of the input's sides. half_body: only the joints of one half of the subject, along its longest extent
-    (any skeleton's version of Wang et al., 2018). brightness, contrast, saturation: the largest relative change.
-    cut_out: a rectangle of noise (DeVries and Taylor, 2017).
+    (any skeleton's version of Wang et al., 2018).
     """
 
     flip_probability: float = Field(default=0.5, ge=0, le=1)
@@ -34,12 +48,20 @@ class Augmentation(StrictPart):
     scale: float = Field(default=0.3, ge=0, lt=1)
     shift: float = Field(default=0.06, ge=0, le=0.5)
     half_body_probability: float = Field(default=0.15, ge=0, le=1)
-    brightness: float = Field(default=0.3, ge=0, lt=1)
-    contrast: float = Field(default=0.3, ge=0, lt=1)
-    saturation: float = Field(default=0.4, ge=0, le=1)
-    grey_probability: float = Field(default=0.05, ge=0, le=1)
-    blur_probability: float = Field(default=0.1, ge=0, le=1)
-    cut_out_probability: float = Field(default=0.3, ge=0, le=1)
+
+
+class ImageAugmentation(ColourChanges):
+    """How much the images of a detector are changed.
+
+    scale, shift: as of crops. turn: by a quarter or a half, for subjects seen from above. mosaic: four images in one,
+    each in its corner (Bochkovskiy et al., 2020).
+    """
+
+    flip_probability: float = Field(default=0.5, ge=0, le=1)
+    turn_probability: float = Field(default=0.0, ge=0, le=1)
+    scale: float = Field(default=0.5, ge=0, lt=2)
+    shift: float = Field(default=0.1, ge=0, le=0.5)
+    mosaic_probability: float = Field(default=0.3, ge=0, le=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +111,7 @@ def half_body_box(
     return np.concatenate([low - margin, high + margin]).astype(np.float32)
 
 
-def change_colours(pixels: RgbImage, settings: Augmentation, random: np.random.Generator) -> RgbImage:
+def change_colours(pixels: RgbImage, settings: ColourChanges, random: np.random.Generator) -> RgbImage:
     """Brightness, contrast, saturation, blur and cut-out of one crop (height, width, 3)."""
     contrast = 1 + random.uniform(-1, 1) * settings.contrast
     brightness = 1 + random.uniform(-1, 1) * settings.brightness

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cvat_export.atomic import atomic_writer
+from trainers.detection.network import DetectorNetwork
 from trainers.errors import TrainersError
-from trainers.model_card import ModelCard, card_from_metadata, dump_card
-from trainers.networks import PoseNetwork, build_network, is_own_network
+from trainers.model_card import Card, DetectorCard, card_from_metadata, dump_card
+from trainers.networks import PoseNetwork, build_detector, build_network, is_own_network
 from trainers.runtimes.formats import CHECKPOINT_KEY, ModelFile, ModelFormat, identify
 from trainers.runtimes.metadata import CARD_KEY, read_metadata
+
+ModelNetwork = PoseNetwork | DetectorNetwork  # what a card and a spec describe
 
 _VERSION = 1
 _MOST_NAMED = 5  # of weights that do not fit
@@ -40,9 +43,9 @@ class NetworkSpec:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """weights: of the PoseNetwork, by name. origin: plain values that say where it comes from (epoch, metric, …)."""
+    """weights: of the network, by name. origin: plain values that say where it comes from (epoch, metric, …)."""
 
-    card: ModelCard
+    card: Card
     network: NetworkSpec
     weights: dict[str, Tensor]
     origin: dict[str, Any] = field(default_factory=dict)
@@ -84,7 +87,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(card, spec, _weights(model), origin)
 
 
-def restore_network(checkpoint: Checkpoint, trust: bool = False) -> PoseNetwork:
+def network_weights(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of a network's weights as they are now."""
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def restore_network(checkpoint: Checkpoint, trust: bool = False) -> ModelNetwork:
     """The network with its weights, in eval mode.
 
     trust: whether a network of somebody's own (`module:function`) may be imported, which runs its code. Raises
@@ -96,20 +104,26 @@ def restore_network(checkpoint: Checkpoint, trust: bool = False) -> PoseNetwork:
             f"checkpoint {card.name!r}: its network {spec.name!r} is code outside the toolkit, which would be imported "
             "and run; if you know who made the file and have that module, use --trust"
         )
-    joints = len(card.skeleton.joints)
-    channels = 2 * joints if spec.predicts_visibility else joints
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are thrown away
-        body = build_network(spec.name, channels, card.input.size, spec.backbone, spec.options)
-    network = PoseNetwork(body, joints, spec.predicts_visibility)
+        network = _build(spec, card)
     if misfits := _misfits(network.state_dict(), checkpoint.weights):
         more = f"; and {len(misfits) - _MOST_NAMED} more" if len(misfits) > _MOST_NAMED else ""
         raise TrainersError(
             f"checkpoint {card.name!r}: the weights do not fit network {spec.name} with backbone "
-            f"{spec.backbone or 'its own'} and {joints} joints: {'; '.join(misfits[:_MOST_NAMED])}{more}; was it "
-            "trained with another version of the network or of timm?"
+            f"{spec.backbone or 'its own'}: {'; '.join(misfits[:_MOST_NAMED])}{more}; was it trained with another "
+            "version of the network or of timm?"
         )
     network.load_state_dict(checkpoint.weights)
     return network.eval()
+
+
+def _build(spec: NetworkSpec, card: Card) -> ModelNetwork:
+    if isinstance(card, DetectorCard):
+        return DetectorNetwork(build_detector(spec.name, card.input.size, spec.backbone, spec.options), card.input.size)
+    joints = len(card.skeleton.joints)
+    channels = 2 * joints if spec.predicts_visibility else joints
+    body = build_network(spec.name, channels, card.input.size, spec.backbone, spec.options)
+    return PoseNetwork(body, joints, spec.predicts_visibility)
 
 
 def _description(metadata: Mapping[str, str], model: ModelFile) -> tuple[NetworkSpec, dict[str, Any]]:

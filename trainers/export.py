@@ -12,17 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.checkpoint import read_checkpoint, restore_network
+from trainers.detection.outputs import check_detector
 from trainers.errors import TrainersError
 from trainers.export_formats import EXPORT_FORMATS
 from trainers.label_sources import LabelSource, read_labels
-from trainers.model_card import ModelCard
-from trainers.parity import MOST_PX, Parity, compare_joints, find_joints
+from trainers.model_card import Card, DetectorCard
+from trainers.parity import MOST_PX, Parity, compare_points, find_points
 from trainers.pose_decoding import check_card
 from trainers.run_files import RunFiles
-from trainers.runtimes import Execution, open_session
+from trainers.runtimes import Execution, Session, open_session
 from trainers.runtimes.formats import RUNTIMES, identify
 
-_MOST_CROPS = 64
+_MOST_INPUTS = 64
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def export_checkpoint(
     checkpoint = read_checkpoint(path)
     _check_crops(checkpoint.card, pixels)
     reference = open_session(path, Execution("torch", "cpu", "f32", trust))
-    check_card(checkpoint.card, reference)
+    _check_card(checkpoint.card, reference)
     card = _by_place(checkpoint.card, [output.name for output in reference.outputs])
-    expected, milliseconds = find_joints(card, reference, pixels)
+    expected, milliseconds = find_points(card, reference, pixels)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_nearest_folder(target)) as folder:
         written = Path(folder) / target.name
         EXPORT_FORMATS[export_format].write(restore_network(checkpoint, trust), card, written, half)
@@ -70,8 +71,8 @@ def export_checkpoint(
             except TrainersError as error:
                 notes.append(f"{runtime} cannot run it: {str(error).removeprefix(f'{written}: ')}")
                 continue
-            found, its_milliseconds = find_joints(card, session, pixels)
-            parities.append(compare_joints(expected, found, runtime, its_milliseconds))
+            found, its_milliseconds = find_points(card, session, pixels)
+            parities.append(compare_points(expected, found, runtime, its_milliseconds))
         _check_parities(path, export_format, parities, notes)
         _move(written, target)
     return Exported(target, tuple(parities), milliseconds, tuple(notes))
@@ -84,19 +85,32 @@ def read_run_crops(checkpoint: Path) -> npt.NDArray[np.uint8] | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive["pixels"])[:_MOST_CROPS]
+            return np.asarray(archive["pixels"])[:_MOST_INPUTS]
     except Exception as error:  # numpy raises whatever it stumbles over
         raise TrainersError(f"{path}: damaged: {error}; name labelled images with --data instead") from error
 
 
-def cut_labelled_crops(card: ModelCard, labels: Path) -> npt.NDArray[np.uint8]:
-    """Up to 64 labelled subjects, spread over the whole file, cut out as the card says. Raises TrainersError."""
+def cut_labelled_inputs(card: Card, labels: Path) -> npt.NDArray[np.uint8]:
+    """Inputs made of up to 64 labelled subjects or images, spread over the whole file. Raises TrainersError."""
+    source = LabelSource(labels)
+    if isinstance(card, DetectorCard):
+        from trainers.detection.boxed_images import read_boxed_images
+        from trainers.detection.image_views import ImageView
+
+        view = ImageView(
+            read_boxed_images([(source, True)], leave_out_faulty=True).images, card.input.size, card.border
+        )
+        return np.stack([view.plain(place).pixels for place in _spread(len(view))])
     from trainers.crop_store import CropStore
 
-    samples = read_labels([LabelSource(labels)], leave_out_faulty=True).samples
-    places = np.linspace(0, len(samples) - 1, min(_MOST_CROPS, len(samples))).astype(int)
-    store = CropStore([samples[place] for place in places], card.input.size, card.crop)
-    return np.stack([store.region(index).pixels for index in range(len(places))])
+    samples = read_labels([source], leave_out_faulty=True).samples
+    store = CropStore([samples[place] for place in _spread(len(samples))], card.input.size, card.crop)
+    return np.stack([store.region(index).pixels for index in range(len(store.samples))])
+
+
+def _spread(count: int) -> list[int]:
+    places: list[int] = np.linspace(0, count - 1, min(_MOST_INPUTS, count)).astype(int).tolist()
+    return places
 
 
 def _target(path: Path, export_format: str, output: Path | None, half: bool, overwrite: bool) -> Path:
@@ -125,15 +139,24 @@ def _nearest_folder(target: Path) -> Path:
     return next(parent for parent in target.absolute().parents if parent.exists())
 
 
-def _by_place(card: ModelCard, names: list[str]) -> ModelCard:
+def _check_card(card: Card, session: Session) -> None:
+    if isinstance(card, DetectorCard):
+        check_detector(card, session)
+    else:
+        check_card(card, session)
+
+
+def _by_place(card: Card, names: list[str]) -> Card:
     """The card with outputs that it names given by their places: TorchScript and pt2 know no names."""
+    if isinstance(card, DetectorCard):
+        return card
     keys = [key for key in type(card.head).model_fields if key == "output" or key.endswith("_output")]
     named = {key: value for key in keys if isinstance(value := getattr(card.head, key), str)}
     places = {key: names.index(name) for key, name in named.items()}
     return card.model_copy(update={"head": card.head.model_copy(update=places)})
 
 
-def _check_crops(card: ModelCard, pixels: npt.NDArray[np.uint8]) -> None:
+def _check_crops(card: Card, pixels: npt.NDArray[np.uint8]) -> None:
     shape = (card.input.height, card.input.width, 3)
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != shape or not len(pixels):
         raise TrainersError(
@@ -153,8 +176,8 @@ def _check_parities(path: Path, export_format: str, parities: list[Parity], note
     worst = max(parities, key=lambda parity: parity.p99_px)
     if not worst.holds:
         raise TrainersError(
-            f"{path}: the {export_format} file finds other joints than the checkpoint: run by {worst.runtime}, the p99 "
-            f"of {worst.joints} distances is {worst.p99_px:.3f} px, the largest {worst.max_px:.3f} px; expected a p99 "
+            f"{path}: the {export_format} file finds other points than the checkpoint: run by {worst.runtime}, the p99 "
+            f"of {worst.points} distances is {worst.p99_px:.3f} px, the largest {worst.max_px:.3f} px; expected a p99 "
             f"below {MOST_PX} px. Nothing was written; try another format"
         )
 

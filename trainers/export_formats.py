@@ -11,10 +11,9 @@ from pathlib import Path
 
 import torch
 
+from trainers.checkpoint import ModelNetwork
 from trainers.errors import TrainersError
-from trainers.model_card import ModelCard, dump_card
-from trainers.networks import PoseNetwork
-from trainers.runtimes.checkpoint_session import HEATMAPS, VISIBILITY
+from trainers.model_card import Card, dump_card
 from trainers.runtimes.metadata import CARD_KEY
 
 _INPUT = "images"
@@ -25,24 +24,24 @@ class ExportFormat:
     """file_name: unless the user gives one. write: (network in eval mode, card, path, half) -> files at path."""
 
     file_name: str
-    write: Callable[[PoseNetwork, ModelCard, Path, bool], None]
+    write: Callable[[ModelNetwork, Card, Path, bool], None]
 
 
-def write_torchscript(network: PoseNetwork, card: ModelCard, path: Path, half: bool) -> None:
+def write_torchscript(network: ModelNetwork, card: Card, path: Path, half: bool) -> None:
     """Traced, for what a network computes depends on no value of its input."""
     with torch.no_grad(), _quiet():
         traced = torch.jit.trace(network, _example(card), check_trace=False)
         torch.jit.save(traced, path, _extra_files={CARD_KEY: dump_card(card)})
 
 
-def write_pt2(network: PoseNetwork, card: ModelCard, path: Path, half: bool) -> None:
+def write_pt2(network: ModelNetwork, card: Card, path: Path, half: bool) -> None:
     """What torch.export makes of it."""
     with _quiet():
         program = torch.export.export(network, (_example(card),), dynamic_shapes=({0: torch.export.Dim("batch")},))
         torch.export.save(program, path, extra_files={CARD_KEY: dump_card(card)})
 
 
-def write_onnx(network: PoseNetwork, card: ModelCard, path: Path, half: bool) -> None:
+def write_onnx(network: ModelNetwork, card: Card, path: Path, half: bool) -> None:
     """By way of torch.export, whose graphs are half the size of those that torch's older exporter writes.
 
     Raises TrainersError where onnx or onnxscript is missing.
@@ -61,7 +60,7 @@ def write_onnx(network: PoseNetwork, card: ModelCard, path: Path, half: bool) ->
             verbose=False,
             external_data=False,
             input_names=[_INPUT],
-            output_names=_output_names(network),
+            output_names=list(network.outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
     model = onnx.load(path)
@@ -70,14 +69,14 @@ def write_onnx(network: PoseNetwork, card: ModelCard, path: Path, half: bool) ->
     onnx.save(model, path)
 
 
-def write_openvino(network: PoseNetwork, card: ModelCard, path: Path, half: bool) -> None:
+def write_openvino(network: ModelNetwork, card: Card, path: Path, half: bool) -> None:
     """The .xml, and the .bin beside it. half: weights are kept as 16 bit floats. Raises TrainersError."""
     from trainers.runtimes.openvino_session import import_openvino
     from trainers.runtimes.torch_to_openvino import convert_traced
 
     graph = convert_traced(network, _example(card), path)
     graph.input(0).get_tensor().set_names({_INPUT})
-    for place, name in enumerate(_output_names(network)):
+    for place, name in enumerate(list(network.outputs)):
         graph.output(place).get_tensor().set_names({name})
     graph.set_rt_info(dump_card(card), [CARD_KEY])
     import_openvino().save_model(graph, path, compress_to_fp16=half)
@@ -91,13 +90,9 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
 }
 
 
-def _example(card: ModelCard) -> torch.Tensor:
+def _example(card: Card) -> torch.Tensor:
     """Two images: of one, torch.export concludes that there is always one."""
     return torch.zeros(2, 3, card.input.height, card.input.width)
-
-
-def _output_names(network: PoseNetwork) -> list[str]:
-    return [HEATMAPS, VISIBILITY] if network.predicts_visibility else [HEATMAPS]
 
 
 def _strip(model: object) -> None:

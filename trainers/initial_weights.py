@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from cvat_export.skeleton import Skeleton
-from trainers.checkpoint import read_checkpoint
+from trainers.checkpoint import Checkpoint, read_checkpoint
+from trainers.detection.network import DetectorNetwork
 from trainers.errors import TrainersError
+from trainers.model_card import DetectorCard
 from trainers.networks import PoseNetwork
 from trainers.runtimes.formats import ModelFormat, identify
 
+_NO_JOINTS = "none: a detector has none"
 FROM_TIMM = "timm"  # instead of a file
 _MOST_NAMED = 6
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
@@ -53,13 +56,14 @@ class WeightReport:
 
 
 def load_initial_weights(
-    network: PoseNetwork, path: Path | str, skeleton: Skeleton, backbone: str | None = None
+    network: PoseNetwork | DetectorNetwork, path: Path | str, skeleton: Skeleton | None, backbone: str | None = None
 ) -> WeightReport:
     """Fill the network with what a file has for it: our checkpoint, or a state dict of it or of its backbone alone.
 
-    path: FROM_TIMM for the weights that timm downloads for `backbone`. skeleton: of the network's joints. From a
-    checkpoint joints are taken by name, as are the channels by which later stages read them; joints that it has not
-    keep the weights they have. Other files do not name their joints: maps of the same number are taken in their order,
+    path: FROM_TIMM for the weights that timm downloads for `backbone`. skeleton: of the network's joints, None for
+    a detector. From a checkpoint joints are taken by name, as are the channels by which later stages read them; joints
+    that it has not keep the weights they have. Other files do not name their joints: maps of the same number are taken
+    in their order,
     which the report says. Raises TrainersError where nothing fits.
     """
     own = network.state_dict()
@@ -68,8 +72,7 @@ def load_initial_weights(
     elif (path := Path(path)).is_file() and _is_checkpoint(path):
         checkpoint = read_checkpoint(path)
         found = dict(checkpoint.weights)
-        groups = 2 if checkpoint.network.predicts_visibility else 1
-        joints_from = _remap_joints(network, found, skeleton, checkpoint.card.skeleton, groups)
+        joints_from = _take_joints(network, found, skeleton, checkpoint)
     else:
         found, joints_from = _read_state_dict(path), ""
     pairs, unexpected = _paired(own, found)
@@ -182,6 +185,17 @@ def _core(name: str) -> str:
     return ".".join(words)
 
 
+def _take_joints(
+    network: PoseNetwork | DetectorNetwork, found: dict[str, Tensor], skeleton: Skeleton | None, checkpoint: Checkpoint
+) -> str:
+    """See `_remap_joints`; where either is a detector there are none."""
+    if isinstance(network, DetectorNetwork) or isinstance(checkpoint.card, DetectorCard):
+        return _NO_JOINTS
+    assert skeleton is not None
+    groups = 2 if checkpoint.network.predicts_visibility else 1
+    return _remap_joints(network, found, skeleton, checkpoint.card.skeleton, groups)
+
+
 def _remap_joints(
     network: PoseNetwork, found: dict[str, Tensor], skeleton: Skeleton, source: Skeleton, groups: int
 ) -> str:
@@ -241,7 +255,9 @@ def _channel_axes(network: PoseNetwork) -> dict[str, int]:
     return {name: 0 for name in last if name.rpartition(".")[0] == layer}
 
 
-def _joints_by_place(network: PoseNetwork, fitting: Mapping[str, Tensor]) -> str:
+def _joints_by_place(network: PoseNetwork | DetectorNetwork, fitting: Mapping[str, Tensor]) -> str:
+    if isinstance(network, DetectorNetwork):
+        return _NO_JOINTS
     if _channel_axes(network).keys() <= fitting.keys():
         return f"by place, for the file does not name them: its {network.joints} maps in its own order"
     return "none: the last layer begins anew"

@@ -79,17 +79,22 @@ def read_labels(
     """
     data, problems = inspect_labels(sources, skeleton, category)
     if problems and not leave_out_faulty:
-        listed = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
-        more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
-        raise TrainersError(
-            f"{_paths(sources)}: cannot be trained on; problems: {len(problems)}, all listed by annotator check "
-            f"(data.leave_out_faulty: true trains without them):{listed}{more}"
-        )
+        raise TrainersError(say_problems(sources, problems))
     if problems:
         data = _without(data, problems)
     if not data.samples:
         raise TrainersError(_nothing_labelled(sources, data))
     return data
+
+
+def say_problems(sources: Sequence[LabelSource], problems: Sequence[Problem]) -> str:
+    """Why labels cannot be trained on, and how to go on."""
+    listed = "".join(f"\n  {problem}" for problem in problems[:_LISTED])
+    more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
+    return (
+        f"{_paths(sources)}: cannot be trained on; problems: {len(problems)}, all listed by annotator check "
+        f"(data.leave_out_faulty: true trains without them):{listed}{more}"
+    )
 
 
 def _without(data: LabelledData, problems: Sequence[Problem]) -> LabelledData:
@@ -111,7 +116,7 @@ def inspect_labels(
     sources: Sequence[LabelSource], skeleton: Skeleton | None = None, category: str | None = None
 ) -> tuple[LabelledData, tuple[Problem, ...]]:
     """As `read_labels`, with the problems of images and boxes beside what is sound instead of an error."""
-    _check_sources(sources)
+    check_sources(sources)
     read: list[ReadSource] = []
     wanted_name = category
     for label, name in zip(sources, source_names([label.path for label in sources]), strict=True):
@@ -125,7 +130,8 @@ def inspect_labels(
     return _joined(read, skeleton, wanted_name)
 
 
-def _check_sources(sources: Sequence[LabelSource]) -> None:
+def check_sources(sources: Sequence[LabelSource]) -> None:
+    """Raises TrainersError for sources that cannot be read together."""
     if not sources:
         raise TrainersError("labels: got no file, expected at least one COCO, CVAT or Datumaro file with labels")
     seen: set[Path] = set()
@@ -157,7 +163,7 @@ def _joined(read: Sequence[ReadSource], skeleton: Skeleton, category: str) -> tu
             )
             for image in source.images
         ]
-        found, trouble = _find_images(source, mapped)
+        found, trouble = find_images(source, mapped)
         own_groups, group_notes = image_groups(source.images, source.label.group, source.name)
         problems += trouble
         notes += group_notes
@@ -206,7 +212,7 @@ def _with_joints(instance: Instance, own: Skeleton, wanted: Skeleton, category: 
     )
 
 
-def _find_images(source: ReadSource, mapped: Iterable[LabelledImage]) -> tuple[dict[str, ImageRef], list[Problem]]:
+def find_images(source: ReadSource, mapped: Iterable[LabelledImage]) -> tuple[dict[str, ImageRef], list[Problem]]:
     """Where each image lies, and what is wrong with those that are missing, unreadable or of another size."""
     found: dict[str, ImageRef] = {}
     owners: dict[ImageRef, str] = {}

@@ -1,4 +1,4 @@
-"""ModelCard: what must be known of a pose model's file to use it. See docs/model-cards.md."""
+"""What must be known of a model's file to use it. See docs/model-cards.md."""
 
 from __future__ import annotations
 
@@ -177,6 +177,28 @@ class ModelCard(StrictPart):
         return self
 
 
+class DetectorCard(StrictPart):
+    """Everything that the toolkit must know of a detector that it has trained.
+
+    Images are scaled into the input without distortion, in its middle, `border` around them. The outputs are boxes
+    (n, cells, 4), x1, y1, x2, y2 in pixels of the input, and scores (n, cells) in 0..1, before any suppression.
+    """
+
+    task: Literal["detection"] = "detection"
+    name: str = Field(min_length=1)
+    category: str = Field(min_length=1)
+    input: InputCard
+    border: tuple[Byte, Byte, Byte] = (114, 114, 114)
+    boxes_output: Output = 0
+    scores_output: Output = 1
+    training_data: str = ""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    licence: str = ""
+
+
+Card = ModelCard | DetectorCard
+
+
 def read_card(path: Path) -> ModelCard:
     """The card in a YAML or JSON file; a skeleton's file is looked for beside it. Raises TrainersError."""
     try:
@@ -189,7 +211,7 @@ def read_card(path: Path) -> ModelCard:
     return parse_card(content, str(path), path.parent)
 
 
-def card_from_metadata(metadata: Mapping[str, str], where: str) -> ModelCard | None:
+def card_from_metadata(metadata: Mapping[str, str], where: str) -> Card | None:
     """The card that a model file carries, None where it carries none. Raises TrainersError where it is damaged."""
     if CARD_KEY not in metadata:
         return None
@@ -198,7 +220,17 @@ def card_from_metadata(metadata: Mapping[str, str], where: str) -> ModelCard | N
         content = json.loads(metadata[CARD_KEY])
     except ValueError as error:
         raise TrainersError(f"{where}: cannot be read as JSON: {error}; give another with --pose-card") from error
-    return parse_card(content, where)
+    return _parse_detector_card(content, where) if _is_detectors(content) else parse_card(content, where)
+
+
+def pose_card_from_metadata(metadata: Mapping[str, str], where: str) -> ModelCard | None:
+    """As `card_from_metadata`, for those who want a pose model. Raises TrainersError for a detector."""
+    card = card_from_metadata(metadata, where)
+    if isinstance(card, DetectorCard):
+        raise TrainersError(
+            f"{where}: got a detector of {card.category!r}, expected a pose model; name it in --detection"
+        )
+    return card
 
 
 def parse_card(content: Any, where: str, folder: Path | None = None) -> ModelCard:
@@ -214,8 +246,27 @@ def parse_card(content: Any, where: str, folder: Path | None = None) -> ModelCar
         raise TrainersError(f"{where}: {describe_problems(error, ModelCard)}; see docs/model-cards.md") from error
 
 
-def dump_card(card: ModelCard) -> str:
-    """The card as JSON, its skeleton written out, as model files carry it: the inverse of `parse_card`."""
+def carries_detector_card(metadata: Mapping[str, str]) -> bool:
+    """Whether a file says that it is a detector of ours, be the rest of its card right or not."""
+    try:
+        return _is_detectors(json.loads(metadata.get(CARD_KEY, "null")))
+    except ValueError:
+        return False
+
+
+def _is_detectors(content: Any) -> bool:
+    return isinstance(content, Mapping) and content.get("task") == "detection"
+
+
+def _parse_detector_card(content: Any, where: str) -> DetectorCard:
+    try:
+        return DetectorCard.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise TrainersError(f"{where}: {describe_problems(error, DetectorCard)}; see docs/model-cards.md") from error
+
+
+def dump_card(card: Card) -> str:
+    """The card as JSON, its skeleton written out, as model files carry it: the inverse of `card_from_metadata`."""
     return card.model_dump_json(indent=2) + "\n"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.errors import TrainersError
-from trainers.model_card import InputCard, ModelCard
+from trainers.model_card import Card, InputCard
 from trainers.runtimes.session import TensorSpec
 
 
@@ -38,7 +38,7 @@ def encode_input(card: InputCard, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[
     return batch
 
 
-def check_input(card: ModelCard, spec: TensorSpec) -> None:
+def check_input(card: Card, spec: TensorSpec) -> None:
     """Raises TrainersError where the card's input is not what the model takes; sizes that are free fit anything."""
     where = f"card {card.name!r}"
     sizes = (3, card.input.height, card.input.width)

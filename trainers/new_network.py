@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy.typing as npt
 import torch
 
 from cvat_export.skeleton import Skeleton
-from trainers.batches import Targets
 from trainers.checkpoint import NetworkSpec
 from trainers.codecs import Size
 from trainers.errors import TrainersError
@@ -18,16 +16,19 @@ from trainers.initial_weights import load_initial_weights
 from trainers.model_card import HeatmapHead, InputCard, ModelCard
 from trainers.networks import backbone_name, build_network
 from trainers.networks.pose_network import PoseNetwork
-from trainers.training_config import TrainingConfig
+from trainers.targets import Targets
+from trainers.task import Notify
+from trainers.training_config import PoseConfig
 
-Notify = Callable[[str], None]
+
+def network_spec(config: PoseConfig) -> NetworkSpec:
+    """How to build the network again."""
+    return NetworkSpec(config.network, config.backbone, config.network_options, config.target.occluded == "head")
 
 
-def make_network(
-    config: TrainingConfig, skeleton: Skeleton, notify: Notify = lambda _: None
-) -> tuple[PoseNetwork, NetworkSpec, Size]:
-    """The network with its first weights, how to build it again, and the (width, height) of its maps."""
-    spec = NetworkSpec(config.network, config.backbone, config.network_options, config.target.occluded == "head")
+def make_network(config: PoseConfig, skeleton: Skeleton, notify: Notify = lambda _: None) -> PoseNetwork:
+    """The network with its first weights. notify: is told what of a file of weights was not loaded."""
+    spec = network_spec(config)
     torch.manual_seed(config.seed)
     joints = len(skeleton.joints)
     channels = 2 * joints if spec.predicts_visibility else joints
@@ -36,12 +37,20 @@ def make_network(
     if config.weights is not None:
         name = backbone_name(spec.name, spec.backbone)
         notify(str(load_initial_weights(network, config.weights, skeleton, name)))
+    return network
+
+
+def map_size(network: PoseNetwork, input_size: Size) -> Size:
+    """(width, height) of the maps of an input of this size."""
+    width, height = input_size
+    was_training = network.training
     with torch.no_grad():
-        maps, _ = network.eval().stages(torch.zeros(1, 3, config.input.height, config.input.width))
-    return network.train(), spec, (maps.shape[-1], maps.shape[-2])
+        maps, _ = network.eval().stages(torch.zeros(1, 3, height, width))
+    network.train(was_training)
+    return maps.shape[-1], maps.shape[-2]
 
 
-def make_card(config: TrainingConfig, skeleton: Skeleton) -> ModelCard:
+def make_card(config: PoseConfig, skeleton: Skeleton) -> ModelCard:
     """What a model trained by this config says of itself."""
     name = f"{config.network}-{config.backbone}" if config.backbone else config.network
     head = HeatmapHead(
@@ -64,13 +73,16 @@ def make_card(config: TrainingConfig, skeleton: Skeleton) -> ModelCard:
     )
 
 
-def make_targets(config: TrainingConfig, card: ModelCard, map_size: Size) -> Targets:
-    """How joints become targets. Raises TrainersError where joints are weighed that the skeleton has not."""
+def make_targets(
+    config: PoseConfig, card: ModelCard, map_size: Size, joint_weights: npt.NDArray[np.float32]
+) -> Targets:
+    """How joints become targets. joint_weights: (joints,)."""
     is_negative = config.target.occluded == "negative"
-    return Targets(card.input, map_size, config.target.sigma, is_negative, _joint_weights(config, card.skeleton))
+    return Targets(card.input, map_size, config.target.sigma, is_negative, joint_weights)
 
 
-def _joint_weights(config: TrainingConfig, skeleton: Skeleton) -> npt.NDArray[np.float32]:
+def read_joint_weights(config: PoseConfig, skeleton: Skeleton) -> npt.NDArray[np.float32]:
+    """(joints,). Raises TrainersError where joints are weighed that the skeleton has not."""
     weights = np.ones(len(skeleton.joints), np.float32)
     for name, weight in config.loss.joint_weights.items():
         joint = skeleton.find(name)

@@ -1,4 +1,4 @@
-"""Whether two sessions over one model find the same joints."""
+"""Whether two sessions over one model find the same points: joints, or the corners of boxes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainers.model_card import ModelCard
-from trainers.pose_decoding import InputJoints, decode_outputs, run_model
+from trainers.detection.outputs import read_boxes
+from trainers.model_card import Card, DetectorCard
+from trainers.model_run import run_model
+from trainers.pose_decoding import InputJoints, decode_outputs
 from trainers.runtimes.session import Session
 
 MOST_PX = 0.5  # that the p99 of the distances may be, in pixels of the input
@@ -21,17 +23,17 @@ _ROUNDS = 3  # of which the fastest counts
 
 @dataclass(frozen=True)
 class Parity:
-    """Distances between the joints of two sessions, in pixels of the input. joints: how many were compared.
+    """Distances between the points of two sessions, in pixels of the input. points: how many were compared.
 
-    left_out: joints whose score is below 0.05 in both, for a map without a peak has its highest cell anywhere. Where
-    all joints are like that, none is left out. milliseconds: a crop, of the session that was compared.
+    left_out: points whose score is below 0.05 in both, for a map without a peak has its highest cell anywhere. Where
+    all are like that, none is left out. milliseconds: a picture, of the session that was compared.
     """
 
     runtime: str
     p50_px: float
     p99_px: float
     max_px: float
-    joints: int
+    points: int
     left_out: int
     milliseconds: float
 
@@ -41,20 +43,30 @@ class Parity:
         return self.p99_px < MOST_PX
 
 
-def find_joints(card: ModelCard, session: Session, pixels: npt.NDArray[np.uint8]) -> tuple[InputJoints, float]:
-    """The joints in RGB crops (n, height, width, 3), with the network's own scores, and milliseconds a crop."""
-    plain = card.model_copy(update={"calibration": None})
+def find_points(card: Card, session: Session, pixels: npt.NDArray[np.uint8]) -> tuple[InputJoints, float]:
+    """What is found in RGB pictures (n, height, width, 3), with the network's own scores, and milliseconds a picture.
+
+    Of a detector it is two corners of each cell's box, one after the other.
+    """
     best = float("inf")
     for _ in range(_ROUNDS):
         start = time.perf_counter()
-        parts = [run_model(plain, session, pixels[first : first + _BATCH]) for first in range(0, len(pixels), _BATCH)]
+        parts = [run_model(card, session, pixels[first : first + _BATCH]) for first in range(0, len(pixels), _BATCH)]
         best = min(best, time.perf_counter() - start)
     outputs: dict[str, npt.NDArray[Any]] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return decode_outputs(plain, outputs), best * 1000 / len(pixels)
+    return _points(card, outputs), best * 1000 / len(pixels)
 
 
-def compare_joints(expected: InputJoints, found: InputJoints, runtime: str, milliseconds: float) -> Parity:
-    """See `Parity`. A joint that only one of them finds is infinitely far."""
+def _points(card: Card, outputs: dict[str, npt.NDArray[Any]]) -> InputJoints:
+    if not isinstance(card, DetectorCard):
+        return decode_outputs(card.model_copy(update={"calibration": None}), outputs)
+    boxes, scores = read_boxes(card, outputs)
+    corner_scores = np.repeat(scores, 2, axis=1)
+    return InputJoints(boxes.reshape(len(boxes), -1, 2), corner_scores, np.ones_like(corner_scores, bool))
+
+
+def compare_points(expected: InputJoints, found: InputJoints, runtime: str, milliseconds: float) -> Parity:
+    """See `Parity`. A point that only one of them finds is infinitely far."""
     distances = np.hypot(*np.moveaxis(expected.xy.astype(np.float64) - found.xy, -1, 0))
     are_found = [np.isfinite(joints.xy).all(axis=-1) for joints in (expected, found)]
     distances[are_found[0] != are_found[1]] = np.inf

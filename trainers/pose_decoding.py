@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +19,9 @@ from trainers.codecs import (
 from trainers.codecs.peaks import sigmoid
 from trainers.errors import TrainersError
 from trainers.model_card import Calibration, CoordinatesHead, HeatmapHead, ModelCard, SimccHead, pick_output
-from trainers.network_input import check_input, encode_input
+from trainers.model_run import Array, run_blank
 from trainers.runtimes.session import Session
 
-Array = npt.NDArray[Any]
 _SURE = 1e-4  # how near to 0 and 1 a score may come, so that its logit stays finite
 
 
@@ -42,22 +40,7 @@ class InputJoints:
 
 def check_card(card: ModelCard, session: Session) -> None:
     """Run the model once on blank crops; raises TrainersError with the mismatch where the card does not fit it."""
-    check_input(card, session.inputs[0])
-    blank = np.zeros((2, card.input.height, card.input.width, 3), np.uint8)
-    try:
-        outputs = run_model(card, session, blank)
-    except TrainersError as error:
-        raise TrainersError(
-            f"card {card.name!r}: the model does not take {card.input.width} x {card.input.height} {card.input.dtype} "
-            f"{card.input.layout}, as 'input' says: {error}"
-        ) from error
-    decode_outputs(card, outputs)
-
-
-def run_model(card: ModelCard, session: Session, pixels: npt.NDArray[np.uint8]) -> dict[str, Array]:
-    """The outputs, by name, for RGB crops (n, height, width, 3)."""
-    arrays = session.run(encode_input(card.input, pixels))
-    return {spec.name: array for spec, array in zip(session.outputs, arrays, strict=True)}
+    decode_outputs(card, run_blank(card, session))
 
 
 def decode_outputs(

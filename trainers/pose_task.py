@@ -1,113 +1,82 @@
-"""A pose network and how it learns, as Lightning runs it."""
+"""Training a top-down pose model: joints of labelled subjects, in crops around their boxes."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
-from torch import Tensor, nn
+import numpy.typing as npt
+from torch import nn
 
-from trainers.batches import Batch
-from trainers.losses import MAP_LOSSES, visibility_loss, weighted_mean
+from cvat_export.dataset import Dataset
+from trainers.batches import PlainBatches, TrainingBatches
+from trainers.checkpoint import Checkpoint, network_weights
 from trainers.model_card import ModelCard
 from trainers.networks.pose_network import PoseNetwork
-from trainers.pose_decoding import InputJoints, decode_outputs
-from trainers.training_config import TrainingConfig
+from trainers.new_network import make_card, make_network, make_targets, map_size, network_spec, read_joint_weights
+from trainers.pose_steps import PoseSteps, joined
+from trainers.task import Notify, Scored
+from trainers.training_config import PoseConfig
+from trainers.training_data import describe_split, make_views, read_training_data
+from trainers.validation import score_estimates
+from trainers.worst_samples import write_worst
 
 
-class PoseTask(pl.LightningModule):
-    """One step of learning, one of estimating, and the optimizer. estimates: of the last validation, in its order."""
+class PoseTask:
+    """See `trainers.task.Task`. Raises TrainersError or CvatExportError for all that is wrong in the labels."""
 
-    def __init__(self, network: PoseNetwork, config: TrainingConfig, card: ModelCard, steps: int) -> None:
-        super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
-        self.config = config
-        self.card = card
-        self.estimates: list[InputJoints] = []
-        self._steps = steps
-        self._stages = torch.compile(network.stages) if config.compile else network.stages
+    figure_names = ("pck", "oks")
 
-    def on_train_epoch_start(self) -> None:
-        """Dropout and the like depend on the seed and the epoch alone, so that an epoch can be begun again."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+    def __init__(self, config: PoseConfig, teacher: Dataset | None = None) -> None:
+        self._config = config
+        self._data = read_training_data(config)
+        self._training, self._validation = make_views(config, self._data, teacher)
+        self.card: ModelCard = make_card(config, self._data.skeleton)
+        self._joint_weights = read_joint_weights(config, self._data.skeleton)
+        self.notes = self._data.notes
+        self.labels_sha256 = self._data.sha256
+        self.samples = describe_split(self._data)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        maps, logits = self._stages(batch.images.contiguous(memory_format=torch.channels_last))
-        loss = self._loss(maps.float(), None if logits is None else logits.float(), batch)
-        self.log("loss", loss, batch_size=len(batch.images), on_step=False, on_epoch=True)
-        return loss
+    def new_network(self, weights: str | None, notify: Notify) -> PoseNetwork:
+        """See `Task`."""
+        return make_network(self._config.model_copy(update={"weights": weights}), self._data.skeleton, notify)
 
-    def validation_step(self, batch: Batch, _: int) -> None:
-        maps, logits = self.network.stages(batch.images.contiguous(memory_format=torch.channels_last))
-        logits = None if logits is None else logits.float()
-        loss = self._loss(maps.float(), logits, batch)
-        self.log("validation_loss", loss, batch_size=len(batch.images), on_step=False, on_epoch=True)
-        outputs = {"heatmaps": maps[:, -1].float().cpu().numpy()}
-        if logits is not None:
-            outputs["visibility"] = logits.cpu().numpy()
-        self.estimates.append(decode_outputs(self.card, outputs))
+    def make_batches(
+        self, network: nn.Module, batch_size: int, epoch: Callable[[], int], threads: int
+    ) -> tuple[TrainingBatches, PlainBatches]:
+        """See `Task`."""
+        assert isinstance(network, PoseNetwork)
+        targets = make_targets(self._config, self.card, map_size(network, self._config.input.size), self._joint_weights)
+        weights = np.array([sample.weight for sample in self._data.training])
+        draw = partial(self._training.changed, settings=self._config.augmentation)
+        training = TrainingBatches(draw, targets.encode, weights, batch_size, self._config.seed, epoch, threads)
+        count = len(self._validation)
+        return training, PlainBatches(self._validation.plain, targets.encode, count, batch_size, threads)
 
-    def configure_optimizers(self) -> Any:
-        settings = self.config.optimizer
-        groups = _decay_groups(self.network, settings.weight_decay)
-        optimizer: torch.optim.Optimizer
-        if settings.kind == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
-        else:
-            optimizer = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=True)
-        shape = SCHEDULES[settings.schedule]
-        rising = settings.warm_up * self._steps
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: shape(step, rising, self._steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def make_steps(self, network: nn.Module, steps: int) -> PoseSteps:
+        """See `Task`."""
+        assert isinstance(network, PoseNetwork)
+        return PoseSteps(network, self._config, self.card, steps)
 
-    def _loss(self, maps: Tensor, logits: Tensor | None, batch: Batch) -> Tensor:
-        settings, map_loss = self.config.loss, MAP_LOSSES[self.config.loss.kind]
-        loss = weighted_mean(map_loss(maps, batch.targets), batch.weights, settings.hardest)
-        if batch.teacher_targets.numel():
-            taught = weighted_mean(map_loss(maps, batch.teacher_targets), batch.teacher_weights, settings.hardest)
-            loss = (1 - settings.teacher_weight) * loss + settings.teacher_weight * taught
-        if logits is not None:
-            loss = loss + settings.visibility_weight * visibility_loss(logits, batch.visible, batch.weights)
-        return loss
+    def score(self, steps: pl.LightningModule) -> Scored:
+        """See `Task`. pck: PCK@0.1 of the box's longer side; oks: the mean over subjects."""
+        assert isinstance(steps, PoseSteps)
+        scores = score_estimates(self._validation, joined(steps.estimates))
+        steps.estimates.clear()
+        figures = {"pck": scores.pck, "oks": scores.oks}
+        return Scored(figures, partial(write_worst, view=self._validation, scores=scores))
 
+    def checkpoint(self, steps: pl.LightningModule, figures: Mapping[str, float], origin: dict[str, Any]) -> Checkpoint:
+        """See `Task`."""
+        assert isinstance(steps, PoseSteps)
+        card = self.card.model_copy(update={"metrics": dict(figures)})
+        return Checkpoint(card, network_spec(self._config), network_weights(steps.network), origin)
 
-def joined(estimates: list[InputJoints]) -> InputJoints:
-    """The rows of all batches, one after the other."""
-    return InputJoints(
-        np.concatenate([part.xy for part in estimates]),
-        np.concatenate([part.scores for part in estimates]),
-        np.concatenate([part.seen for part in estimates]),
-    )
-
-
-def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Biases and the scales of normalisation are not decayed."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def one_cycle(step: int, rising: float, steps: int) -> float:
-    """Share of the peak learning rate: from a 25th up a cosine, then down one to nothing (Smith and Topin, 2018)."""
-    if step < rising:
-        return _between(1 / 25, 1, step / rising)
-    return _between(1, 1e-4, (step - rising) / (steps - rising))
-
-
-def cosine(step: int, rising: float, steps: int) -> float:
-    """Share of the peak learning rate: up a line, then down a cosine to a hundredth (Loshchilov and Hutter, 2017)."""
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return _between(1, 0.01, (step - rising) / (steps - rising))
-
-
-SCHEDULES = {"one-cycle": one_cycle, "cosine": cosine}
-
-
-def _between(start: float, end: float, progress: float) -> float:
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    def parity_pixels(self, count: int) -> npt.NDArray[np.uint8]:
+        """See `Task`."""
+        view = self._validation
+        chosen = np.linspace(0, len(view) - 1, min(count, len(view))).astype(int)
+        return np.stack([view.plain(int(index)).pixels for index in chosen])

@@ -14,7 +14,7 @@ from typing import Any
 
 from cvat_export.atomic import write_bytes, write_text
 from trainers.errors import TrainersError
-from trainers.model_card import ModelCard, dump_card
+from trainers.model_card import Card, dump_card
 from trainers.training_config import TrainingConfig, dump_config, read_config
 
 _PACKAGES = ("cvat-pose-annotator", "torch", "timm", "lightning", "numpy", "opencv-python")
@@ -73,7 +73,7 @@ def next_run(parent: Path) -> Path:
     return parent / str(max(taken, default=0) + 1)
 
 
-def begin_run(run: RunFiles, config: TrainingConfig, card: ModelCard, record: Mapping[str, Any]) -> None:
+def begin_run(run: RunFiles, config: TrainingConfig, card: Card, record: Mapping[str, Any]) -> None:
     """Write what decides the run. Raises TrainersError where the folder holds another one."""
     if run.config.exists():
         raise TrainersError(
@@ -108,24 +108,24 @@ def check_same_labels(run: RunFiles, recorded: Mapping[str, str], found: Mapping
             )
 
 
-def write_history(run: RunFiles, history: Sequence[Mapping[str, float]]) -> None:
-    """metrics.csv, a row an epoch, and curves.png."""
+def write_history(run: RunFiles, history: Sequence[Mapping[str, float]], figures: Sequence[str]) -> None:
+    """metrics.csv, a row an epoch, and curves.png, in which `figures` are the accuracy."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(history[-1]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     write_text(run.metrics, stream.getvalue())
-    write_bytes(run.curves, _curves(history))
+    write_bytes(run.curves, _curves(history, figures))
 
 
-def _curves(history: Sequence[Mapping[str, float]]) -> bytes:
+def _curves(history: Sequence[Mapping[str, float]], figures: Sequence[str]) -> bytes:
     """A PNG: losses on the left, accuracy on the right."""
     from matplotlib.figure import Figure
 
     epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     losses, accuracy = figure.subplots(1, 2)
-    for axes, names in ((losses, ("loss", "validation_loss")), (accuracy, ("pck", "oks"))):
+    for axes, names in ((losses, ("loss", "validation_loss")), (accuracy, figures)):
         for name in names:
             axes.plot(epochs, [row[name] for row in history], label=name)
         axes.set_xlabel("epoch")

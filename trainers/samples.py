@@ -59,7 +59,7 @@ class SampleView:
         """The sample as a model in use would be given it."""
         return self._show(index, self.store.region(index).pixels, self.store.to_input[index], flipped=False)
 
-    def changed(self, index: int, settings: Augmentation, random: np.random.Generator) -> Shown:
+    def changed(self, index: int, random: np.random.Generator, settings: Augmentation) -> Shown:
         """The sample with random changes: the same for the same state of `random`."""
         region = self.store.region(index)
         change = draw_change(settings, self.input_size, random)

@@ -40,16 +40,22 @@ class ReadSource:
     label: LabelSource
     name: str
     places: ImagePlaces
-    own: Skeleton
+    category: Category
     images: tuple[LabelledImage, ...]
     subsets: tuple[str | None, ...]
     names_in_file: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def own(self) -> Skeleton:
+        """The joints of a category that has some."""
+        assert self.category.skeleton is not None
+        return self.category.skeleton
 
-def read_dataset(label: LabelSource) -> tuple[Dataset, tuple[str, ...]]:
+
+def read_dataset(label: LabelSource, needs_joints: bool = True) -> tuple[Dataset, tuple[str, ...]]:
     root = _label_root(label.path)
-    export = read_export(root)
+    export = read_export(root, needs_joints)
     notes = [f"{label.path}: {note}" for note in export.notes]
     subsets = sorted({str(subset) for image in export.dataset.images if (subset := image.extra.get("subset"))})
     if root.is_dir() and len(subsets) > 1:
@@ -79,10 +85,22 @@ def choose_category(dataset: Dataset, path: Path, named: str | None, first: str 
     return jointed[0]
 
 
+def choose_boxed_category(dataset: Dataset, path: Path, named: str | None, first: str | None) -> Category:
+    """As `choose_category`, whether it has joints or not."""
+    for category in dataset.categories:
+        if category.name == (named or first):
+            return category
+    known = ", ".join(category.name for category in dataset.categories) or "none"
+    if named is not None:
+        raise TrainersError(f"{path}: got no category {named!r}, expected one of: {known}")
+    if len(dataset.categories) == 1:
+        return dataset.categories[0]
+    return choose_category(dataset, path, None, None)
+
+
 def read_source(
     label: LabelSource, name: str, dataset: Dataset, category: Category, notes: tuple[str, ...]
 ) -> ReadSource:
-    assert category.skeleton is not None
     _check_ids(dataset, label.path)
     others = Counter(i.category for image in dataset.images for i in image.instances if i.category != category.name)
     left_out = tuple(
@@ -102,7 +120,7 @@ def read_source(
         label=label,
         name=name,
         places=image_places(label.path, label.path.is_file() and zipfile.is_zipfile(label.path), label.images),
-        own=category.skeleton,
+        category=category,
         images=images,
         subsets=subsets,
         names_in_file=tuple(image.file_name for image in dataset.images),

@@ -1,11 +1,11 @@
-"""Labels and a config -> a trained pose model, in a folder from which it can be resumed and run again."""
+"""Labels and a config -> a trained model, in a folder from which it can be resumed and run again."""
 
 from __future__ import annotations
 
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,29 +19,27 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from cvat_export.atomic import atomic_writer
 from cvat_export.dataset import Dataset
 from trainers.averaging import WarmingAverage
-from trainers.batches import PlainBatches, TrainingBatches
+from trainers.detection.task import DetectionTask
 from trainers.errors import TrainersError
 from trainers.memory import keep_freed_memory
-from trainers.new_network import Notify, make_card, make_network, make_targets
 from trainers.pose_task import PoseTask
 from trainers.run_files import RunFiles, begin_run, check_same_labels, read_run
+from trainers.task import Notify, Task
 from trainers.trackers import make_trackers
 from trainers.training_callbacks import History, Progress, Validation, kept_row
-from trainers.training_config import TrainingConfig
-from trainers.training_data import TrainingData, describe_split, make_views, read_training_data
+from trainers.training_config import DetectionConfig, PoseConfig, TrainingConfig
 
-_PARITY_CROPS = 64
+_PARITY_INPUTS = 64
 _LEAST_BATCH = 2
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training gave. best: the model file; epoch, pck, oks: of its validation."""
+    """What a training gave. best: the model file; epoch, figures: of its validation."""
 
     best: Path
     epoch: int
-    pck: float
-    oks: float
+    figures: Mapping[str, float]
     epochs: int
 
 
@@ -49,9 +47,9 @@ def train(
     config: TrainingConfig, folder: Path, teacher: Dataset | None = None, notify: Notify = lambda _: None
 ) -> Trained:
     """Train anew in `folder`. notify: is told what a person may want to know. Raises TrainersError."""
-    data = read_training_data(config)
-    job = _Job(config, RunFiles(folder), data, teacher, notify)
-    begin_run(job.run, config, job.card, {"labels_sha256": data.sha256, "samples": describe_split(data)})
+    task, run = _open_task(config, teacher), RunFiles(folder)
+    job = _Job(config, run, task, notify)
+    begin_run(run, config, task.card, {"labels_sha256": task.labels_sha256, "samples": task.samples})
     return job.fit()
 
 
@@ -59,31 +57,34 @@ def resume(folder: Path, teacher: Dataset | None = None, notify: Notify = lambda
     """Go on with the training in `folder`: it ends with the weights that it would have had without a break."""
     run = RunFiles(folder)
     config, record = read_run(run)
-    data = read_training_data(config)
-    check_same_labels(run, record["labels_sha256"], data.sha256)
-    return _Job(config, run, data, teacher, notify).fit()
+    task = _open_task(config, teacher)
+    check_same_labels(run, record["labels_sha256"], task.labels_sha256)
+    return _Job(config, run, task, notify).fit()
+
+
+def _open_task(config: TrainingConfig, teacher: Dataset | None) -> Task:
+    """Read the labels. Raises TrainersError or CvatExportError for all that is wrong in them."""
+    if isinstance(config, DetectionConfig):
+        return DetectionTask(config)
+    assert isinstance(config, PoseConfig)
+    return PoseTask(config, teacher)
 
 
 class _Job:
     """One training: what does not change while it runs."""
 
-    def __init__(
-        self, config: TrainingConfig, run: RunFiles, data: TrainingData, teacher: Dataset | None, notify: Notify
-    ) -> None:
-        self.config, self.run, self._data, self._notify = config, run, data, notify
+    def __init__(self, config: TrainingConfig, run: RunFiles, task: Task, notify: Notify) -> None:
+        self.config, self.run, self.task, self._notify = config, run, task, notify
         self._device = _Device.named(config.device)
-        self._begun = config.model_copy(update={"weights": None}) if run.last.exists() else config
-        self._network, self.spec, map_size = make_network(self._begun, data.skeleton, notify)
-        self.card = make_card(config, data.skeleton)
-        self.targets = make_targets(config, self.card, map_size)
-        self.training_view, self.validation_view = make_views(config, data, teacher)
-        for note in data.notes:
+        self._weights = None if run.last.exists() else config.weights
+        self._network = task.new_network(self._weights, notify)
+        for note in task.notes:
             notify(note)
 
     def fit(self) -> Trained:
         """Run to the end, in smaller batches where memory does not hold the wanted ones."""
         keep_freed_memory()
-        cv2.setNumThreads(1)  # crops are drawn by threads of our own
+        cv2.setNumThreads(1)  # samples are drawn by threads of our own
         batch_size = self.config.batch_size
         while (history := self._fit_or_run_out(batch_size)) is None:
             batch_size //= 2
@@ -93,10 +94,11 @@ class _Job:
                     "network"
                 )
             self._notify(f"out of memory: going on with batches of {batch_size}, as many of them a step as needed")
-            self._network, _, _ = make_network(self._begun, self._data.skeleton)  # the try has moved its weights
+            self._network = self.task.new_network(self._weights, lambda _: None)  # the try has moved its weights
             torch.cuda.empty_cache()
-        kept = kept_row(history, self.config.report)
-        return Trained(self.run.best, int(kept["epoch"]), kept["pck"], kept["oks"], len(history))
+        names = self.task.figure_names
+        kept = kept_row(history, self.config.report, names)
+        return Trained(self.run.best, int(kept["epoch"]), {name: kept[name] for name in names}, len(history))
 
     def _fit_or_run_out(self, batch_size: int) -> History | None:
         try:
@@ -109,26 +111,17 @@ class _Job:
     def _fit(self, batch_size: int) -> History:
         config = self.config
         threads = 1 if self._device.accelerator == "cpu" else max(1, (os.cpu_count() or 2) - 1)
-        training = TrainingBatches(
-            self.training_view,
-            self.targets,
-            config.augmentation,
-            np.array([sample.weight for sample in self._data.training]),
-            batch_size,
-            config.seed,
-            lambda: task.current_epoch,
-            threads,
-        )
-        validation = PlainBatches(self.validation_view, self.targets, batch_size, threads)
+        training, validation = self.task.make_batches(self._network, batch_size, lambda: steps.current_epoch, threads)
         together = max(1, config.batch_size // batch_size)
-        task = PoseTask(self._network, config, self.card, config.epochs * -(-len(training) // together))
+        steps = self.task.make_steps(self._network, config.epochs * -(-len(training) // together))
         self._write_parity()
         with _quiet():
-            scoring = Validation(self.run, self.validation_view, self.spec, config.report)
-            trainer = _trainer(config, self.run, self._device, together, _callbacks(config, self.run, scoring))
+            scoring = Validation(self.run, self.task, config.report)
+            callbacks = _callbacks(self.task, config, self.run, scoring)
+            trainer = _trainer(config, self.run, self._device, together, callbacks)
             try:
                 trainer.fit(
-                    task, training, validation, ckpt_path=str(self.run.last) if self.run.last.exists() else None
+                    steps, training, validation, ckpt_path=str(self.run.last) if self.run.last.exists() else None
                 )
             except SystemExit as error:  # Lightning's answer to Ctrl-C
                 advice = f"go on by annotator train --resume {self.run.folder}"
@@ -136,21 +129,20 @@ class _Job:
         return scoring.history
 
     def _write_parity(self) -> None:
-        """Real crops, on which exports of the model are compared with it."""
-        view = self.validation_view
-        chosen = np.linspace(0, len(view) - 1, min(_PARITY_CROPS, len(view))).astype(int)
+        """Real inputs, on which exports of the model are compared with it."""
         with atomic_writer(self.run.parity) as stream:
-            np.savez_compressed(stream, pixels=np.stack([view.plain(int(index)).pixels for index in chosen]))
+            np.savez_compressed(stream, pixels=self.task.parity_pixels(_PARITY_INPUTS))
 
 
-def _callbacks(config: TrainingConfig, run: RunFiles, scoring: Validation) -> list[Callback]:
+def _callbacks(task: Task, config: TrainingConfig, run: RunFiles, scoring: Validation) -> list[Callback]:
     callbacks: list[Callback] = [scoring]
     if config.ema:
         callbacks.append(WarmingAverage(config.ema))
     if config.patience is not None:
-        callbacks.append(EarlyStopping("pck", patience=config.patience, mode="max", check_on_train_epoch_end=True))
+        figure = task.figure_names[0]
+        callbacks.append(EarlyStopping(figure, patience=config.patience, mode="max", check_on_train_epoch_end=True))
     state = ModelCheckpoint(run.folder, "last", save_top_k=1, every_n_epochs=1, enable_version_counter=False)
-    return [*callbacks, Progress(), scoring.times, state]
+    return [*callbacks, Progress(task.figure_names), scoring.times, state]
 
 
 def _trainer(

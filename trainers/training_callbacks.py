@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
-from trainers.checkpoint import Checkpoint, NetworkSpec, write_checkpoint
+from trainers.checkpoint import write_checkpoint
 from trainers.errors import TrainersError
-from trainers.pose_task import PoseTask, joined
 from trainers.run_files import RunFiles, write_history
-from trainers.samples import SampleView
+from trainers.task import Task
 from trainers.training_config import ReportConfig
-from trainers.validation import Scores, score_estimates
-from trainers.worst_samples import write_worst
 
 History = list[dict[str, float]]
 
@@ -29,27 +27,26 @@ class Validation(Callback):
     It must stand before the callback that averages weights: until that one's turn the network holds the average.
     """
 
-    def __init__(self, run: RunFiles, view: SampleView, spec: NetworkSpec, report: ReportConfig) -> None:
+    def __init__(self, run: RunFiles, task: Task, report: ReportConfig) -> None:
         self._run = run
-        self._view = view
-        self._spec = spec
+        self._task = task
         self._report = report
         self.history: History = []
         self.times = StepTimes()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PoseTask)
-        scores = score_estimates(self._view, joined(pl_module.estimates))
-        pl_module.estimates.clear()
-        pl_module.log("pck", scores.pck, prog_bar=True)
-        pl_module.log("oks", scores.oks)
+        scored = self._task.score(pl_module)
         epoch = trainer.current_epoch + 1
-        self.history.append({"epoch": epoch, "pck": scores.pck, "oks": scores.oks})
-        if kept_row(self.history, self._report)["epoch"] == epoch:
-            write_checkpoint(self._run.best, self._checkpoint(pl_module, scores, epoch))
+        for name, value in scored.figures.items():
+            pl_module.log(name, value)
+        self.history.append({"epoch": epoch, **scored.figures})
+        if kept_row(self.history, self._report, self._task.figure_names)["epoch"] == epoch:
+            figures = {name: round(value, 4) for name, value in scored.figures.items()}
+            origin = {"run": self._run.folder.name, "epoch": epoch, **figures}
+            write_checkpoint(self._run.best, self._task.checkpoint(pl_module, figures, origin))
         every = self._report.pictures_every
         if every and (epoch % every == 0 or epoch == trainer.max_epochs):
-            write_worst(self._run.worst(epoch), self._view, scores)
+            scored.write_worst(self._run.worst(epoch))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Complete the epoch's row: the losses are known only now."""
@@ -67,7 +64,7 @@ class Validation(Callback):
             "seconds": round(self.times.seconds, 2),
             "data_wait": round(self.times.data_wait, 4),
         }
-        write_history(self._run, self.history)
+        write_history(self._run, self.history, self._task.figure_names)
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history}
@@ -75,23 +72,17 @@ class Validation(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = [dict(row) for row in state_dict["history"]]
 
-    def _checkpoint(self, task: PoseTask, scores: Scores, epoch: int) -> Checkpoint:
-        metrics = {"pck": round(scores.pck, 4), "oks": round(scores.oks, 4)}
-        card = task.card.model_copy(update={"metrics": metrics})
-        weights = {name: value.detach().cpu().clone() for name, value in task.network.state_dict().items()}
-        origin = {"run": self._run.folder.name, "epoch": epoch, **metrics}
-        return Checkpoint(card, self._spec, weights, origin)
 
-
-def kept_row(history: History, report: ReportConfig) -> dict[str, float]:
-    """The epoch whose model is kept; of equals the first."""
-    return history[-1] if report.keep == "last" else max(history, key=lambda row: (row["pck"], row["oks"]))
+def kept_row(history: History, report: ReportConfig, names: Sequence[str]) -> dict[str, float]:
+    """The epoch whose model is kept: by the first figure, of equals by the next, of equals the first."""
+    return history[-1] if report.keep == "last" else max(history, key=lambda row: tuple(row[name] for name in names))
 
 
 class Progress(Callback):
     """One bar over all steps, with the newest figures; on stderr, and silent where that is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, figure_names: Sequence[str]) -> None:
+        self._names = ("loss", "validation_loss", *figure_names)
         self._bar: tqdm[Any] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -101,18 +92,22 @@ class Progress(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if self._bar is not None:
-            self._bar.set_postfix(_figures(trainer), refresh=False)
+            self._bar.set_postfix(self._figures(trainer), refresh=False)
             self._bar.update()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Where there is no bar, a line an epoch."""
         if self._bar is not None and self._bar.disable:
-            figures = ", ".join(f"{name} {value}" for name, value in _figures(trainer).items())
+            figures = ", ".join(f"{name} {value}" for name, value in self._figures(trainer).items())
             tqdm.write(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {figures}", file=sys.stderr)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def _figures(self, trainer: pl.Trainer) -> dict[str, str]:
+        known = trainer.callback_metrics
+        return {name: f"{float(known[name]):.4f}" for name in self._names if name in known}
 
 
 class StepTimes(Callback):
@@ -143,8 +138,3 @@ class StepTimes(Callback):
     def data_wait(self) -> float:
         """Share of those seconds, 0 to 1."""
         return self._waited / self.seconds if self.seconds > 0 else 0.0
-
-
-def _figures(trainer: pl.Trainer) -> dict[str, str]:
-    names = ("loss", "validation_loss", "pck", "oks")
-    return {name: f"{float(trainer.callback_metrics[name]):.4f}" for name in names if name in trainer.callback_metrics}

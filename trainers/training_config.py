@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from trainers.augmentation import Augmentation
+from trainers.augmentation import Augmentation, ImageAugmentation
 from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.model_card import Channels, CropCard
@@ -19,12 +19,16 @@ from trainers.strict_values import StrictPart, describe_problems
 
 
 class SourceConfig(StrictPart):
-    """One file of labels. weight: how often its subjects are seen, 0.5 in every other epoch. group: see docs."""
+    """One file of labels. weight: how often its subjects are seen, 0.5 in every other epoch. group: see docs.
+
+    complete: whether every subject in its images has a box. Where not, a detector learns no background there.
+    """
 
     path: str
     images: str | None = None
     weight: float = Field(default=1.0, gt=0, le=100)
     group: str = "auto"
+    complete: bool = True
 
 
 class SplitConfig(StrictPart):
@@ -104,6 +108,16 @@ class LossConfig(StrictPart):
     teacher_weight: float = Field(default=0.5, ge=0, le=1)
 
 
+class DetectionLossConfig(StrictPart):
+    """box_weight: of the boxes' loss beside that of the scores. smallest_px: subjects of a shorter side below it, in
+
+    pixels of the input, are neither learnt nor background.
+    """
+
+    box_weight: float = Field(default=2.0, gt=0)
+    smallest_px: float = Field(default=6.0, ge=0)
+
+
 class OptimizerConfig(StrictPart):
     """learning_rate: its peak. warm_up: share of steps in which it rises. clip_norm: of gradients, 0 for none."""
 
@@ -129,22 +143,19 @@ class ReportConfig(StrictPart):
 
 
 class TrainingConfig(StrictPart):
-    """Everything that decides what a training gives.
+    """What decides a training of any kind of model.
 
     network: a name, or module:function of the user's own. weights: a file to start from, or "timm" for what timm
     downloads. ema: decay of the averaged weights, 0 for none. patience: epochs without progress before it stops.
     """
 
+    task: str
     data: DataConfig
-    network: str = "lite-fpn"
+    network: str
     backbone: str | None = None
     network_options: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = None
     input: NetworkInput = NetworkInput()
-    crop: CropCard = CropCard()
-    target: TargetConfig = TargetConfig()
-    loss: LossConfig = LossConfig()
-    augmentation: Augmentation = Augmentation()
     optimizer: OptimizerConfig = OptimizerConfig()
     report: ReportConfig = ReportConfig()
     epochs: int = Field(default=100, ge=1)
@@ -156,14 +167,39 @@ class TrainingConfig(StrictPart):
     precision: Literal["auto", "f32", "bf16"] = "auto"
     compile: bool = False
 
+
+class PoseConfig(TrainingConfig):
+    """A top-down pose model."""
+
+    task: Literal["pose"] = "pose"
+    network: str = "lite-fpn"
+    crop: CropCard = CropCard()
+    target: TargetConfig = TargetConfig()
+    loss: LossConfig = LossConfig()
+    augmentation: Augmentation = Augmentation()
+
     @model_validator(mode="after")
-    def _check(self) -> TrainingConfig:
+    def _check(self) -> PoseConfig:
         if self.target.occluded == "negative" and self.loss.kind != "mse":
             raise ValueError(
                 f"target.occluded: got negative with loss.kind {self.loss.kind}, which has no sign; "
                 "write loss.kind: mse, or target.occluded: head"
             )
         return self
+
+
+class DetectionConfig(TrainingConfig):
+    """A detector of one category."""
+
+    task: Literal["detection"]
+    network: str = "lite-detector"
+    input: NetworkInput = NetworkInput(width=416, height=416)
+    loss: DetectionLossConfig = DetectionLossConfig()
+    augmentation: ImageAugmentation = ImageAugmentation()
+    batch_size: int = Field(default=16, ge=2)
+
+
+TASKS: dict[str, type[TrainingConfig]] = {"pose": PoseConfig, "detection": DetectionConfig}
 
 
 def read_config(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:
@@ -184,10 +220,13 @@ def read_config(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:
 
 def parse_config(content: Mapping[str, Any], where: str) -> TrainingConfig:
     """A config from plain values. Raises TrainersError with everything that is wrong in it."""
+    task = content.get("task", "pose")
+    if task not in TASKS:
+        raise TrainersError(f"{where}: task: got {task!r}, expected one of {', '.join(TASKS)}; see docs/training.md")
     try:
-        config = TrainingConfig.model_validate_json(json.dumps(content, default=str))
+        config = TASKS[task].model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        problems = describe_problems(error, TrainingConfig)
+        problems = describe_problems(error, TASKS[task])
         raise TrainersError(f"{where}: {problems}; see docs/training.md") from error
     return _with_whole_paths(config)
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cvat_export.dataset import Dataset
 from cvat_export.skeleton import Skeleton, read_skeleton
 from trainers.augmentation import reach
 from trainers.crop_store import CropStore
 from trainers.errors import TrainersError
+from trainers.image_files import ImageRef
 from trainers.label_sources import LabelledData, LabelSource, Sample, read_labels
 from trainers.samples import SampleView, TeacherJoints
 from trainers.splits import split_by_group
 from trainers.teaching import match_teacher
-from trainers.training_config import DataConfig, SourceConfig, TrainingConfig
+from trainers.training_config import DataConfig, PoseConfig, SourceConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class TrainingData:
     sha256: dict[str, str]
 
 
-def read_training_data(config: TrainingConfig) -> TrainingData:
+def read_training_data(config: PoseConfig) -> TrainingData:
     """The labels that a config names, split. Raises TrainersError or CvatExportError for all that is wrong in them."""
     data = config.data
     skeleton = read_skeleton(data.skeleton) if data.skeleton else None
@@ -42,7 +43,7 @@ def read_training_data(config: TrainingConfig) -> TrainingData:
         validation = tuple(sample for sample, is_kept in zip(found.samples, kept, strict=True) if is_kept)
         return TrainingData(found.skeleton, training, validation, found.notes, dict(found.sha256))
     others = _read(data.validation, found.skeleton, data)
-    notes = (*found.notes, *others.notes, *_shared_groups(found.samples, others.samples))
+    notes = (*found.notes, *others.notes, *shared_groups(found.samples, others.samples))
     return TrainingData(
         found.skeleton,
         found.samples,
@@ -61,9 +62,7 @@ def describe_split(data: TrainingData) -> dict[str, Any]:
     }
 
 
-def make_views(
-    config: TrainingConfig, data: TrainingData, teacher: Dataset | None = None
-) -> tuple[SampleView, SampleView]:
+def make_views(config: PoseConfig, data: TrainingData, teacher: Dataset | None = None) -> tuple[SampleView, SampleView]:
     """Samples to learn from and samples to validate on, as the config cuts them out."""
     size, budget = config.input.size, int(config.data.cache_gb * 2**30)
     store = CropStore(data.training, size, config.crop, reach(config.augmentation, size), budget)
@@ -76,15 +75,30 @@ def make_views(
 
 
 def _read(sources: Sequence[SourceConfig], skeleton: Skeleton | None, data: DataConfig) -> LabelledData:
-    return read_labels(list(map(_source, sources)), skeleton, data.category, data.leave_out_faulty)
+    return read_labels(list(map(label_source, sources)), skeleton, data.category, data.leave_out_faulty)
 
 
-def _source(source: SourceConfig) -> LabelSource:
+def label_source(source: SourceConfig) -> LabelSource:
+    """What a config says of one file."""
     images = Path(source.images) if source.images else None
     return LabelSource(Path(source.path), images, source.weight, source.group)
 
 
-def _shared_groups(training: Sequence[Sample], validation: Sequence[Sample]) -> list[str]:
+class Grouped(Protocol):
+    """A sample of any kind."""
+
+    @property
+    def image(self) -> ImageRef:
+        """Its file."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """What must not be split."""
+        ...
+
+
+def shared_groups(training: Sequence[Grouped], validation: Sequence[Grouped]) -> list[str]:
     """What to say of groups on both sides. Raises TrainersError where a whole image is on both."""
     both = {sample.image for sample in training} & {sample.image for sample in validation}
     if both:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +22,16 @@ _COUNT, _COLUMNS = 12, 4
 
 def write_worst(path: Path, view: SampleView, scores: Scores) -> None:
     """Write a JPEG: the worst samples, the labels on the left, the estimate on the right of each pair."""
-    order = np.argsort(-np.nan_to_num(scores.off, posinf=np.inf), kind="stable")[:_COUNT]
-    pairs = [_pair(view, int(index), scores) for index in order]
-    blank = np.zeros_like(pairs[0])
-    pairs += [blank] * (-len(pairs) % _COLUMNS)
-    rows = [np.concatenate(pairs[start : start + _COLUMNS], axis=1) for start in range(0, len(pairs), _COLUMNS)]
+    order = np.argsort(-np.nan_to_num(scores.off, posinf=np.inf), kind="stable")
+    write_sheet(path, lambda index: _pair(view, index, scores), order)
+
+
+def write_sheet(path: Path, draw: Callable[[int], RgbImage], order: npt.NDArray[np.intp]) -> None:
+    """Write the first of `order` into one JPEG; all that is drawn has the same size."""
+    pictures = [draw(int(index)) for index in order[:_COUNT]]
+    blank = np.zeros_like(pictures[0])
+    pictures += [blank] * (-len(pictures) % _COLUMNS)
+    rows = [np.concatenate(pictures[start : start + _COLUMNS], axis=1) for start in range(0, len(pictures), _COLUMNS)]
     path.parent.mkdir(exist_ok=True)
     write_bytes(path, encode_image(np.concatenate(rows), ".jpg", quality=85))
 

@@ -15,6 +15,7 @@ from annotator.commands.options import execution_options, json_option
 if TYPE_CHECKING:
     from annotator.doctor import Package, Trial
     from annotator.model_inspection import ModelReport, Run
+    from trainers.model_card import Card
     from trainers.runtimes import TensorSpec
 
 EPILOG = """\b
@@ -94,13 +95,20 @@ def _model_lines(report: ModelReport) -> Iterator[str]:
         shown = value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
         yield f"{'metadata':<10}{key}: {' '.join(shown.split())}"
     if report.card:
-        joints = ", ".join(report.card.skeleton.joints)
-        yield f"{'card':<10}{report.card.name}: {report.card.head.kind} head, joints {joints}"
+        yield f"{'card':<10}{report.card.name}: {_card_words(report.card)}"
         yield f"{'':<10}licence {report.card.licence or 'not stated'}"
     for note in report.notes:
         yield f"{'note':<10}{note}"
     for run in report.runs:
         yield from _run_lines(run)
+
+
+def _card_words(card: Card) -> str:
+    from trainers.model_card import DetectorCard
+
+    if isinstance(card, DetectorCard):
+        return f"a detector of {card.category!r}, input {card.input.width}x{card.input.height}"
+    return f"{card.head.kind} head, joints {', '.join(card.skeleton.joints)}"
 
 
 def _run_lines(run: Run) -> Iterator[str]:

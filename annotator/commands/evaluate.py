@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from trainers.label_sources import LabelledData
     from trainers.metrics.calibration import FittedCalibration
     from trainers.metrics.evaluation import EvaluationOptions
+    from trainers.runtimes import Execution
 
 EXIT_SKIPPED = 3
+_LEAST_SCORE = 0.05  # of boxes in which poses are looked for
 
 EPILOG = """\b
 Examples:
@@ -28,6 +30,7 @@ Examples:
   annotator evaluate --truth val.json --predicted out/annotations/person_keypoints_default.json --json
   annotator evaluate best.ckpt --data val.json --calibrate
   annotator evaluate --truth first.json --estimate-sigmas second.json
+  annotator evaluate --detection best.ckpt --data val.json --against hog
 \b
 Writes, with -o:
   report/
@@ -37,7 +40,10 @@ Writes, with -o:
     report.html, report_files/    curves, tables, and the worst subjects: truth white, estimate pink
 \b
 A model is given the truth's boxes unless --detection finds people. OKS AP is that of pycocotools. Joints that a file
-calls not labelled (visibility 0) are missed in PCK; OKS goes by coordinates alone, as pycocotools does."""
+calls not labelled (visibility 0) are missed in PCK; OKS goes by coordinates alone, as pycocotools does.
+
+Without a MODEL the boxes of --detection are measured: box AP, recall and false boxes at --min-score. Every subject in
+the images must have a box then, and --against is another detector."""
 
 
 @click.command(epilog=EPILOG)
@@ -55,20 +61,25 @@ calls not labelled (visibility 0) are missed in PCK; OKS goes by coordinates alo
     type=click.Path(path_type=Path),
     help="Instead of a model: poses in any of these formats, or COCO results.",
 )
-@click.option("--against", type=click.Path(path_type=Path), help="Compare with these poses, or with this model.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    help="Compare with these poses, or with this model; with another detector where boxes are measured.",
+)
 @click.option(
     "--images",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the images. [default: beside the labels]",
 )
-@click.option("--detection", help="What finds people: as for preannotate. [default: the truth's boxes]")
+@click.option(
+    "--detection",
+    help="What finds people: as for preannotate. [default: the truth's boxes] Without a MODEL, what is measured.",
+)
 @click.option("--one-stage", is_flag=True, help="MODEL finds people by itself, as Ultralytics pose models do.")
 @click.option(
     "--min-score",
     type=click.FloatRange(0, 1),
-    default=0.05,
-    show_default=True,
-    help="Least box score of --detection and --one-stage.",
+    help="Least box score of --detection and --one-stage. [default: 0.05; without a MODEL 0.25]",
 )
 @click.option(
     "--pose-card",
@@ -125,6 +136,8 @@ calls not labelled (visibility 0) are missed in PCK; OKS goes by coordinates alo
 def command(model: Path | None, output: Path | None, as_json: bool, **options: Any) -> int:
     """Measure the poses of MODEL, or of --predicted, by labels that people made."""
     _check_words(model, options)
+    if model is None and options["detection"]:
+        return _measure_boxes(output, as_json, options)
     from annotator.evaluation import compare, read_truth
     from annotator.evaluation_tables import Findings
     from trainers.label_sources import LabelSource
@@ -154,12 +167,52 @@ def command(model: Path | None, output: Path | None, as_json: bool, **options: A
 def _check_words(model: Path | None, options: dict[str, Any]) -> None:
     if model is not None and options["predicted"] is not None:
         raise click.UsageError("say MODEL or --predicted, not both; --against compares two")
-    if model is None and options["predicted"] is None and options["estimate_sigmas"] is None:
-        raise click.UsageError("say what to measure: MODEL, or --predicted FILE")
-    if model is None and (options["calibrate"] or options["detection"] or options["one_stage"]):
-        raise click.UsageError("--calibrate, --detection and --one-stage are for a MODEL")
+    measured = (options["predicted"], options["estimate_sigmas"], options["detection"])
+    if model is None and measured == (None, None, None):
+        raise click.UsageError("say what to measure: MODEL, --predicted FILE, or --detection for boxes alone")
+    if options["predicted"] is not None and options["detection"]:
+        raise click.UsageError("--detection finds subjects for a MODEL; --predicted has found them")
+    if model is None and (options["calibrate"] or options["one_stage"]):
+        raise click.UsageError("--calibrate and --one-stage are for a MODEL")
     if options["detection"] and options["one_stage"]:
         raise click.UsageError("say --detection or --one-stage, not both")
+
+
+def _measure_boxes(output: Path | None, as_json: bool, options: dict[str, Any]) -> int:
+    """Without a MODEL."""
+    from tqdm import tqdm
+
+    from annotator.box_evaluation import BoxOptions, boxes_as_json, boxes_as_text, evaluate_boxes
+    from trainers.detection.boxed_images import read_boxed_images
+    from trainers.label_sources import LabelSource
+
+    source = LabelSource(options["data"], options["images"], group=options["group"])
+    data = read_boxed_images([(source, True)], options["category"], leave_out_faulty=True)
+    given = {} if options["min_score"] is None else {"min_score": options["min_score"]}
+    names = ("resamples", "seed", "batch_size")
+    settings = BoxOptions(**given, **{name: options[name] for name in names})
+    execution = _execution(options)
+    detectors = [options["detection"], *([str(options["against"])] if options["against"] else [])]
+    found = []
+    for detector in detectors:
+        with tqdm(total=len(data.images), unit="image", desc=Path(detector).name, disable=None) as bar:
+            found.append(evaluate_boxes(detector, data, settings, execution, bar.update))
+    one, other = found[0], found[1] if len(found) > 1 else None
+    content = json.dumps(boxes_as_json(one, other), indent=None if as_json else 2)
+    if output is not None:
+        from cvat_export.atomic import write_text
+
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(output / "metrics.json", content + "\n")
+    click.echo(content if as_json else boxes_as_text(one, other, settings.min_score))
+    _echo_notes(data.notes)
+    return 0
+
+
+def _execution(options: dict[str, Any]) -> Execution:
+    from trainers.runtimes import Execution
+
+    return Execution(options["runtime"], options["device"], options["precision"], options["trust"])
 
 
 def _evaluation_options(options: dict[str, Any]) -> EvaluationOptions:
@@ -183,7 +236,6 @@ def _poses(path: Path, card: Path | None, data: LabelledData, options: dict[str,
 def _model_request(path: Path, card: Path | None, options: dict[str, Any]) -> ModelRequest:
     from annotator.detector import DetectionOptions
     from annotator.evaluated_poses import ModelRequest
-    from trainers.runtimes import Execution
 
     return ModelRequest(
         pose=path,
@@ -193,8 +245,8 @@ def _model_request(path: Path, card: Path | None, options: dict[str, Any]) -> Mo
         flip_test=options["flip_test"],
         batch_size=options["batch_size"],
         workers=options["workers"],
-        execution=Execution(options["runtime"], options["device"], options["precision"], options["trust"]),
-        boxes=DetectionOptions(min_score=options["min_score"]),
+        execution=_execution(options),
+        boxes=DetectionOptions(min_score=_LEAST_SCORE if options["min_score"] is None else options["min_score"]),
         calibrated=not options["calibrate"],
     )
 

@@ -74,11 +74,11 @@ def command(model: Path, as_json: bool, card_only: bool, **options: Any) -> None
 def _export(model: Path, options: dict[str, Any]) -> Exported:
     from annotator.errors import AnnotatorError
     from trainers.checkpoint import read_checkpoint
-    from trainers.export import cut_labelled_crops, export_checkpoint, read_run_crops
+    from trainers.export import cut_labelled_inputs, export_checkpoint, read_run_crops
     from trainers.run_files import RunFiles
 
     card = read_checkpoint(model).card
-    pixels = cut_labelled_crops(card, options["data"]) if options["data"] else read_run_crops(model)
+    pixels = cut_labelled_inputs(card, options["data"]) if options["data"] else read_run_crops(model)
     if pixels is None:
         raise AnnotatorError(
             f"{model}: there is no {RunFiles(model.parent).parity.name} beside it to compare the exported file on; "
@@ -116,9 +116,9 @@ def _report(done: Exported) -> None:
     for parity in done.parities:
         left_out = f", {parity.left_out} flat ones left out" if parity.left_out else ""
         click.echo(
-            f"{parity.runtime}: distance of {parity.joints} joints{left_out}: p50 {parity.p50_px:.3f} px, p99 "
-            f"{parity.p99_px:.3f} px, largest {parity.max_px:.3f} px; {parity.milliseconds:.1f} ms a crop, checkpoint "
-            f"{done.milliseconds:.1f} ms",
+            f"{parity.runtime}: distance of {parity.points} points{left_out}: p50 {parity.p50_px:.3f} px, p99 "
+            f"{parity.p99_px:.3f} px, largest {parity.max_px:.3f} px; {parity.milliseconds:.1f} ms an input, "
+            f"checkpoint {done.milliseconds:.1f} ms",
             err=True,
         )
     for note in done.notes:

@@ -42,8 +42,9 @@ A run that was stopped goes on when the same command is given again, and ends wi
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the dataset to.")
 @click.option(
     "--detection",
-    help="Detector: hog (built in), a model file (Ultralytics .pt, .torchscript, .onnx, OpenVINO folder), a COCO "
-    "file whose boxes are used, or full-frame. Not needed when --pose finds people by itself.",
+    help="Detector: hog (built in), a model file (Ultralytics .pt, .torchscript, .onnx, OpenVINO folder; FastestDet; "
+    "BlazePose's detector), a COCO file whose boxes are used, or full-frame. Not needed when --pose finds people by "
+    "itself.",
 )
 @click.option("--pose", required=True, help="Pose model: TorchScript, pt2, ONNX, OpenVINO or TFLite file.")
 @click.option(

@@ -1,4 +1,4 @@
-"""annotator train: a pose model from corrected labels."""
+"""annotator train: a pose model or a detector from corrected labels."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cvat_export.dataset import Dataset
     from trainers.training_config import TrainingConfig
 
+_FIGURES = {"pck": "PCK@0.1", "oks": "mean OKS", "ap": "box AP", "ap50": "box AP50"}
+
 EPILOG = """\b
 Examples:
   annotator train config.yaml --preview preview
@@ -22,7 +24,7 @@ Examples:
 \b
 Writes:
   runs/1/
-    best.ckpt        the model with the best validation PCK: evaluate, export or use it as it is
+    best.ckpt        the model with the best validation PCK or box AP: evaluate, export or use it as it is
     last.ckpt        the whole state, from which --resume goes on
     config.yaml      every setting, as it was used
     run.json         hashes of the labels, the split, versions; card.json: the model's card
@@ -58,7 +60,7 @@ def command(
     preview: Path | None,
     as_json: bool,
 ) -> int:
-    """Train a pose model on the labels that CONFIG names."""
+    """Train a pose model, or with `task: detection` a detector, on the labels that CONFIG names."""
     if (config is None) == (resumed is None):
         raise click.UsageError("say CONFIG, or --resume RUN to go on with one")
     if resumed is not None and (settings or output or preview):
@@ -77,22 +79,21 @@ def command(
         assert config is not None
         wanted = read_config(config, settings)
         trained = train(wanted, output or next_run(Path("runs")), _read_teacher(wanted), _say)
-    figures = {"best": str(trained.best), "epoch": trained.epoch, "pck": trained.pck, "oks": trained.oks}
-    click.echo(json.dumps(figures) if as_json else str(trained.best))
-    best = f"epoch {trained.epoch} of {trained.epochs}, PCK@0.1 {trained.pck:.3f}, mean OKS {trained.oks:.3f}"
-    click.echo(f"best: {best}", err=True)
+    result = {"best": str(trained.best), "epoch": trained.epoch, **trained.figures}
+    click.echo(json.dumps(result) if as_json else str(trained.best))
+    figures = ", ".join(f"{_FIGURES[name]} {value:.3f}" for name, value in trained.figures.items())
+    click.echo(f"best: epoch {trained.epoch} of {trained.epochs}, {figures}", err=True)
     return 0
 
 
 def _write_preview(out: Path, config: TrainingConfig) -> Path:
-    from annotator.training_preview import write_preview
-    from trainers.new_network import make_network
-    from trainers.training_data import make_views, read_training_data
+    from annotator.training_preview import write_image_preview, write_preview
+    from trainers.training_config import DetectionConfig, PoseConfig
 
-    data = read_training_data(config)
-    view, _ = make_views(config, data)
-    _, _, map_size = make_network(config, data.skeleton)
-    return write_preview(out, view, config.augmentation, map_size, config.target.sigma, config.seed)
+    if isinstance(config, DetectionConfig):
+        return write_image_preview(out, config)
+    assert isinstance(config, PoseConfig)
+    return write_preview(out, config)
 
 
 def _read_teacher(config: TrainingConfig) -> Dataset | None:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from annotator.detector import DetectionOptions, RgbImage, keep_wanted, select_classes
-from annotator.detectors.nms import suppress
 from cvat_export.labels import Boxes, FloatArray
+from trainers.nms import suppress
 
 CLASS_NAME = "person"
 

@@ -12,6 +12,7 @@ import yaml
 
 from annotator.errors import AnnotatorError
 
+_FILES = ("config.txt", "metadata.json", "metadata.yaml")  # of TorchScript, TFLite and OpenVINO
 _TASKS = ("detect", "pose", "segment")  # what has upright boxes; of a segmentation model only these are used
 
 
@@ -29,6 +30,11 @@ class YoloCard:
     imgsz: tuple[int, int] | None = None
     dynamic: bool = False
     keypoint_shape: tuple[int, int] | None = None
+
+
+def is_yolo(metadata: Mapping[str, str]) -> bool:
+    """Whether a file carries what Ultralytics writes, of whatever task."""
+    return any(key in metadata for key in (*_FILES, "task"))
 
 
 def read_yolo_card(metadata: Mapping[str, str], where: str) -> YoloCard:

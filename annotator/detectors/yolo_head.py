@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from annotator.detectors.candidates import Candidates
 from annotator.detectors.yolo_card import YoloCard
 from annotator.errors import AnnotatorError
 
@@ -32,23 +33,20 @@ class YoloHead:
     class_names: tuple[str, ...]
     keypoint_shape: tuple[int, int]
 
+    @property
+    def joint_count(self) -> int:
+        """See `Head`."""
+        return self.keypoint_shape[0]
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """What a head proposes for one image, in pixels of the network's input.
+    @property
+    def most_overlap(self) -> float | None:
+        """See `Head`: a user's own limit holds."""
+        return None if self.end_to_end else 1.0
 
-    bbox_xyxy: (n, 4). scores: (n,). class_ids: (n,). joints: (n, joints, 2 or 3), the third its score. All float32
-    but the class ids.
-    """
-
-    bbox_xyxy: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    class_ids: npt.NDArray[np.intp]
-    joints: npt.NDArray[np.float32]
-
-    def take(self, chosen: npt.NDArray[Any]) -> Candidates:
-        """Those at the indices `chosen`, or where it is true."""
-        return Candidates(self.bbox_xyxy[chosen], self.scores[chosen], self.class_ids[chosen], self.joints[chosen])
+    def decode(self, outputs: Sequence[npt.NDArray[Any]]) -> list[Candidates]:
+        """See `Head`: of each row or anchor its best class."""
+        read = _read_rows if self.end_to_end else _read_anchors
+        return [read(image, self) for image in outputs[self.index]]
 
 
 def recognise_head(shapes: Sequence[tuple[int, ...]], card: YoloCard, where: str) -> YoloHead:
@@ -78,25 +76,6 @@ def recognise_head(shapes: Sequence[tuple[int, ...]], card: YoloCard, where: str
         f"{len(card.class_names) or 'unnamed'} classes; expected (n, 4 + classes, anchors) or (n, 300, 6) as "
         f"Ultralytics exports them (nms=False); YOLOv5's head with its own objectness is not supported"
     )
-
-
-def decode(output: npt.NDArray[Any], head: YoloHead, classes: Sequence[int], min_score: float) -> list[Candidates]:
-    """Candidates of each image whose best class is among `classes` and whose score reaches `min_score`.
-
-    Raises AnnotatorError for numbers that are no scores: half precision may overflow, and a NaN is not "nobody".
-    """
-    read = _read_rows if head.end_to_end else _read_anchors
-    found = []
-    for image in output:
-        candidates = read(image, head)
-        scores = candidates.scores
-        if not np.isfinite(image).all() or (len(scores) and not -0.01 <= scores.min() <= scores.max() <= 1.01):
-            raise AnnotatorError(
-                "the detector returned numbers that are no scores between 0 and 1 (or not finite); if it is a "
-                "half-precision model try --precision f32, else it is not a detector of this family"
-            )
-        found.append(candidates.take(np.isin(candidates.class_ids, classes) & (scores >= min_score)))
-    return found
 
 
 def _read_rows(rows: npt.NDArray[Any], head: YoloHead) -> Candidates:

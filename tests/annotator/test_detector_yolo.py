@@ -217,15 +217,3 @@ def test_a_detector_is_no_pose_model(files):
     assert len(detect_image(pose, "x", next(images()))) == len(
         detect_image(load_detector(str(files("yolo11n-pose", "pt")), OPTIONS, Execution()), "x", next(images()))
     )
-
-
-@pytest.mark.shared_data
-def test_another_familys_head_is_refused_by_its_shape(shared_data):
-    with pytest.raises(AnnotatorError, match=r"\(1, 85, 22, 22\) are no head that we know"):
-        load_detector(str(shared_data / "models" / "fastestdet.onnx"), OPTIONS, Execution())
-
-
-@pytest.mark.shared_data
-def test_a_tflite_detector_is_refused_rather_than_misread(shared_data):
-    with pytest.raises(AnnotatorError, match="TFLite detectors are not supported"):
-        load_detector(str(shared_data / "models" / "blazepose_detection.tflite"), OPTIONS, Execution())

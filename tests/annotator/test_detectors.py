@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from annotator.detector import DetectionOptions, detect_image, indices_wanted, load_detector, select_classes
-from annotator.detectors.letterbox import fit
-from annotator.detectors.nms import suppress
 from annotator.errors import AnnotatorError
 from cvat_export.errors import CvatExportError
 from cvat_export.labels import box_iou
+from trainers.letterbox import fit
+from trainers.nms import suppress
 from trainers.runtimes import Execution
 
 GREY = np.full((60, 80, 3), 128, np.uint8)

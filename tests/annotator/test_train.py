@@ -103,7 +103,7 @@ def test_misuse_is_explained(folder, monkeypatch, capsys, arguments, code, words
 def test_without_the_extra_it_says_what_to_install(folder, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "lightning", None)
     monkeypatch.delitem(sys.modules, "trainers.training", raising=False)
-    for name in [name for name in sys.modules if name.startswith(("lightning.", "trainers.pose_task"))]:
+    for name in [name for name in sys.modules if name.startswith(("lightning.", "trainers.pose_steps"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr("sys.argv", ["annotator", "train", "config.yaml"])
     with pytest.raises(SystemExit) as stopped:

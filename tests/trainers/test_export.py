@@ -26,11 +26,11 @@ from trainers.checkpoint import (  # noqa: E402
     restore_network,
     write_checkpoint,
 )
-from trainers.export import cut_labelled_crops, export_checkpoint, read_run_crops  # noqa: E402
+from trainers.export import cut_labelled_inputs, export_checkpoint, read_run_crops  # noqa: E402
 from trainers.export_formats import EXPORT_FORMATS, ExportFormat  # noqa: E402
 from trainers.model_card import card_from_metadata, dump_card, parse_card  # noqa: E402
 from trainers.networks import PoseNetwork, build_network  # noqa: E402
-from trainers.parity import compare_joints  # noqa: E402
+from trainers.parity import compare_points  # noqa: E402
 from trainers.pose_decoding import InputJoints, check_card  # noqa: E402
 from trainers.runtimes import Execution, open_session  # noqa: E402
 from trainers.runtimes.formats import RUNTIMES, identify  # noqa: E402
@@ -108,7 +108,7 @@ def test_every_runtime_finds_the_checkpoints_joints(checkpoints, pixels, tmp_pat
     assert done.notes == ()
     assert [parity.runtime for parity in done.parities] == list(RUNTIMES[identify(done.path).format])
     for parity in done.parities:
-        assert parity.p99_px < 0.05 and parity.joints > 20
+        assert parity.p99_px < 0.05 and parity.points > 20
         assert parity.milliseconds > 0
     source = open_session(path)
     card = card_from_metadata(source.metadata, "source")
@@ -228,19 +228,19 @@ def joints(xy, scores):
 
 def test_parity_leaves_out_flat_maps_but_never_all():
     here, there = [[0, 0], [10, 0], [5, 5]], [[3, 4], [10, 1], [5, 5]]
-    parity = compare_joints(joints(here, [0.01, 0.9, 0.9]), joints(there, [0.04, 0.9, 0.9]), "torch", 1.0)
-    assert (parity.joints, parity.left_out, parity.max_px) == (2, 1, 1.0)
-    one_sure = compare_joints(joints(here, [0.01, 0.9, 0.9]), joints(there, [0.06, 0.9, 0.9]), "torch", 1.0)
-    assert (one_sure.joints, one_sure.p99_px) == (3, 5.0)
-    all_flat = compare_joints(joints(here, [0.01] * 3), joints(there, [0.01] * 3), "torch", 1.0)
-    assert (all_flat.joints, all_flat.left_out, all_flat.p50_px) == (3, 0, 1.0)
+    parity = compare_points(joints(here, [0.01, 0.9, 0.9]), joints(there, [0.04, 0.9, 0.9]), "torch", 1.0)
+    assert (parity.points, parity.left_out, parity.max_px) == (2, 1, 1.0)
+    one_sure = compare_points(joints(here, [0.01, 0.9, 0.9]), joints(there, [0.06, 0.9, 0.9]), "torch", 1.0)
+    assert (one_sure.points, one_sure.p99_px) == (3, 5.0)
+    all_flat = compare_points(joints(here, [0.01] * 3), joints(there, [0.01] * 3), "torch", 1.0)
+    assert (all_flat.points, all_flat.left_out, all_flat.p50_px) == (3, 0, 1.0)
 
 
 def test_a_joint_that_only_one_finds_is_infinitely_far():
     lost, kept = joints([[np.nan, np.nan], [1, 1]], [0, 0.9]), joints([[2, 2], [1, 1]], [0.9, 0.9])
-    assert compare_joints(lost, kept, "torch", 1.0).p99_px == np.inf
-    assert compare_joints(lost, lost, "torch", 1.0).max_px == 0
-    assert not compare_joints(lost, kept, "torch", 1.0).holds
+    assert compare_points(lost, kept, "torch", 1.0).p99_px == np.inf
+    assert compare_points(lost, lost, "torch", 1.0).max_px == 0
+    assert not compare_points(lost, kept, "torch", 1.0).holds
 
 
 def test_crops_of_a_run(tmp_path, pixels):
@@ -268,7 +268,7 @@ def test_crops_of_labelled_images(checkpoints, tmp_path):
     }  # fmt: skip
     (tmp_path / "labels.json").write_text(json.dumps(content))
     card = card_from_metadata(open_session(checkpoints("lite-fpn")).metadata, "test")
-    crops = cut_labelled_crops(card, tmp_path / "labels.json")
+    crops = cut_labelled_inputs(card, tmp_path / "labels.json")
     assert crops.shape == (2, 96, 64, 3) and crops.dtype == np.uint8
     assert crops.std() > 10 and not np.array_equal(crops[0], crops[1])
 
@@ -351,7 +351,7 @@ def test_the_command_exports_a_run(checkpoints, pixels, tmp_path):
     content = json.loads(result.stdout)
     assert Path(content["output"]) == tmp_path / "model.torchscript.pt"
     assert [parity["runtime"] for parity in content["parity"]] == ["openvino", "torch"]
-    assert "torch: distance of 33 joints: p50 0.000 px, p99 0.0" in result.stderr and "ms a crop" in result.stderr
+    assert "torch: distance of 33 points: p50 0.000 px, p99 0.0" in result.stderr and "ms an input" in result.stderr
     assert load_pose_model(Path(content["output"]), None, Execution()).card.name == "lite-fpn"
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from trainers.networks import NETWORKS, PoseNetwork, build_network  # noqa: E402
-from trainers.networks.lite_fpn import _doubled  # noqa: E402
+from trainers.networks.pyramid import doubled  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -129,8 +129,35 @@ def test_lite_fpn_takes_sides_that_are_no_multiple_of_32():
     assert network(torch.zeros(1, 3, 100, 36)).shape == (1, 5, 25, 9)
 
 
+@pytest.mark.parametrize("levels", [3, 4])
+def test_lite_fpn_keeps_the_names_that_checkpoints_hold(levels):
+    network = build_network("lite-fpn", 5, (64, 64), SMALL["lite-fpn"][0], {"width": 16, "levels": levels})
+    norm = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+    separable = ["0.weight", *(f"1.{name}" for name in norm), "2.weight", *(f"3.{name}" for name in norm)]
+    expected = ["final_layer.weight", "final_layer.bias", *(f"last.{name}" for name in separable)]
+    expected += [f"laterals.{level}.{name}" for level in range(levels) for name in separable[:6]]
+    expected += [f"smoothers.{level}.{name}" for level in range(levels - 1) for name in separable]
+    backbone = [f"backbone.{name}" for name in network.backbone.state_dict()]
+    assert "backbone.model.blocks.0.0.conv.weight" in backbone
+    assert sorted(network.state_dict()) == sorted(expected + backbone)
+
+
+def test_lite_fpn_adds_levels_from_the_coarsest_down():
+    network = small("lite-fpn", input_size=(36, 100)).eval()
+    images = torch.rand(1, 3, 100, 36)
+    with torch.no_grad():
+        levels = [lateral(found) for lateral, found in zip(network.laterals, network.backbone(images), strict=True)]
+        merged = levels[3]
+        for fine, smoother in ((2, 0), (1, 1), (0, 2)):
+            rows, columns = levels[fine].shape[2:]
+            seen = [[merged[..., y // 2, x // 2] for x in range(columns)] for y in range(rows)]
+            above = torch.stack([torch.stack(row, dim=-1) for row in seen], dim=-2)
+            merged = network.smoothers[smoother]((levels[fine] + above).relu())
+        torch.testing.assert_close(network(images), network.final_layer(network.last(merged)))
+
+
 def test_coarse_cells_stay_where_they_are():
-    fine = _doubled(torch.arange(6.0).reshape(1, 1, 2, 3), torch.zeros(1, 1, 3, 5))
+    fine = doubled(torch.arange(6.0).reshape(1, 1, 2, 3), torch.zeros(1, 1, 3, 5))
     assert fine[0, 0].tolist() == [[0, 0, 1, 1, 2], [0, 0, 1, 1, 2], [3, 3, 4, 4, 5]]
 
 

@@ -1,6 +1,7 @@
 """Joints stay on their pixels through every change of a crop."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import strategies as st
 
 from tests.trainers.training_data import COLOURS, DOTS, dot_sample
 from trainers.augmentation import Augmentation, change_colours, draw_change, half_body_box, reach
-from trainers.batches import PlainBatches, Targets, TrainingBatches
+from trainers.batches import PlainBatches, TrainingBatches
 from trainers.codecs import decode_heatmaps
 from trainers.crop_store import CropStore
 from trainers.crops import crop_affines, crop_image
 from trainers.model_card import CropCard, InputCard
 from trainers.samples import SampleView, TeacherJoints
+from trainers.targets import Targets
 
 SIZE = (96, 128)
 GEOMETRY = Augmentation(
@@ -48,7 +50,7 @@ def _disc_centre(pixels, colour):
 
 @given(st.integers(0, 5), st.integers(0, 10_000))
 def test_joints_lie_on_their_discs_after_any_change(samples, index, seed):
-    shown = _view(samples).changed(index, GEOMETRY, np.random.default_rng(seed))
+    shown = _view(samples).changed(index, np.random.default_rng(seed), GEOMETRY)
     flipped = draw_change(GEOMETRY, SIZE, np.random.default_rng(seed)).flipped
     for joint, xy in enumerate(shown.xy):
         whole = (xy > 14).all() and (xy < np.array(SIZE) - 14).all()  # False for NaN
@@ -60,7 +62,7 @@ def test_joints_lie_on_their_discs_after_any_change(samples, index, seed):
 def test_most_changes_show_most_discs(samples):
     """Else the test above would look at nothing."""
     view = _view(samples)
-    shown = [view.changed(index, GEOMETRY, np.random.default_rng(seed)) for index in range(6) for seed in range(10)]
+    shown = [view.changed(index, np.random.default_rng(seed), GEOMETRY) for index in range(6) for seed in range(10)]
     assert np.mean([np.isfinite(one.xy).all() for one in shown]) > 0.7
 
 
@@ -79,11 +81,11 @@ def test_what_is_kept_and_what_is_read_again_are_the_same(samples):
     kept, read = _view(samples, budget=compressed_bytes), _view(samples, budget=0)
     for _ in range(2):
         for index in range(len(samples)):
-            one = kept.changed(index, Augmentation(), np.random.default_rng(7))
-            other = read.changed(index, Augmentation(), np.random.default_rng(7))
+            one = kept.changed(index, np.random.default_rng(7), Augmentation())
+            other = read.changed(index, np.random.default_rng(7), Augmentation())
             np.testing.assert_array_equal(one.pixels, other.pixels)
             np.testing.assert_array_equal(one.xy, other.xy)
-    assert 0 < sum(one.nbytes for one in kept.store._kept.values()) <= compressed_bytes
+    assert 0 < sum(one.nbytes for one in kept.store._cache._kept.values()) <= compressed_bytes
 
 
 def test_what_fits_is_kept_as_it_is(samples):
@@ -139,7 +141,7 @@ def test_unlabelled_joints_stay_unlabelled_and_teachers_follow_the_change(sample
     teacher = TeacherJoints(truth, np.full(truth.shape[:2], 0.7, np.float32))
     view = _view(samples, teacher=teacher)
     for seed in range(20):
-        shown = view.changed(2, GEOMETRY, np.random.default_rng(seed))
+        shown = view.changed(2, np.random.default_rng(seed), GEOMETRY)
         np.testing.assert_array_equal(shown.xy, shown.teacher_xy)
         np.testing.assert_array_equal(shown.visibility > 0, shown.teacher_scores > 0)
 
@@ -150,7 +152,8 @@ def _targets(map_size=(24, 32), occluded_is_negative=False):
 
 def _training(samples, epoch, threads=1, seed=3, weights=None):
     weights = np.ones(len(samples)) if weights is None else np.asarray(weights, float)
-    return TrainingBatches(_view(samples), _targets(), Augmentation(), weights, 2, seed, lambda: epoch, threads)
+    draw = partial(_view(samples).changed, settings=Augmentation())
+    return TrainingBatches(draw, _targets().encode, weights, 2, seed, lambda: epoch, threads)
 
 
 def test_an_epoch_is_the_same_again_in_any_number_of_threads(samples):
@@ -178,9 +181,9 @@ def test_weights_are_how_often_a_sample_is_seen(samples):
 
 
 def test_targets_decode_to_the_joints(samples):
-    batches = PlainBatches(SampleView(CropStore(samples, SIZE, CropCard()), DOTS, SIZE, CropCard()), _targets(), 4)
+    view = SampleView(CropStore(samples, SIZE, CropCard()), DOTS, SIZE, CropCard())
+    batches = PlainBatches(view.plain, _targets().encode, len(view), 4)
     placed = np.concatenate([decode_heatmaps(batch.targets.numpy(), SIZE, "half-pixel")[0] for batch in batches])
-    view = batches.view
     expected = np.stack([view.plain(index).xy for index in range(6)])
     np.testing.assert_allclose(placed, expected, atol=0.05)
 
@@ -188,7 +191,7 @@ def test_targets_decode_to_the_joints(samples):
 def test_an_occluded_joint_is_drawn_negative_where_that_is_wanted(samples):
     hidden = replace(samples[0].instance, visibility=np.array([2, 1, 0], np.uint8))
     view = SampleView(CropStore([replace(samples[0], instance=hidden)], SIZE, CropCard()), DOTS, SIZE, CropCard())
-    batch = next(iter(PlainBatches(view, _targets(occluded_is_negative=True), 1)))
+    batch = next(iter(PlainBatches(view.plain, _targets(occluded_is_negative=True).encode, 1, 1)))
     assert batch.targets[0, 0].max() > 0.9
     assert batch.targets[0, 1].min() < -0.9
     assert not batch.targets[0, 2].any()

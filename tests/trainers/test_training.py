@@ -22,7 +22,7 @@ from trainers.errors import TrainersError
 from trainers.model_card import read_card
 from trainers.network_input import encode_input
 from trainers.new_network import make_network
-from trainers.pose_task import PoseTask
+from trainers.pose_steps import PoseSteps
 from trainers.run_files import RunFiles
 from trainers.training import resume, train
 from trainers.training_config import apply_settings, dump_config, parse_config, read_config
@@ -69,7 +69,7 @@ def _same(one, other):
 def test_it_learns_where_coloured_dots_are(labels, tmp_path, loss):
     settings = {"learning_rate": 0.02 if loss == "cross-entropy" else 0.05}
     trained = train(_config(labels, epochs=15, loss={"kind": loss}, optimizer=settings, ema=0.9), tmp_path / "run")
-    assert trained.pck > 0.9
+    assert trained.figures["pck"] > 0.9
     assert trained.epochs == 15
 
 
@@ -100,7 +100,7 @@ def test_the_run_folder_holds_all_that_is_needed(labels, tmp_path):
 def test_an_interrupted_run_ends_with_the_same_weights(labels, tmp_path, monkeypatch):
     config = _config(labels, epochs=4)
     train(config, tmp_path / "whole")
-    step, calls = PoseTask.training_step, []
+    step, calls = PoseSteps.training_step, []
 
     def failing(self, batch, number):
         calls.append(number)
@@ -108,7 +108,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(labels, tmp_path, monkeyp
             raise OSError("power cut")
         return step(self, batch, number)
 
-    monkeypatch.setattr(PoseTask, "training_step", failing)
+    monkeypatch.setattr(PoseSteps, "training_step", failing)
     with pytest.raises(OSError, match="power cut"):
         train(config, tmp_path / "broken")
     resume(tmp_path / "broken")
@@ -154,7 +154,7 @@ def test_labels_that_have_changed_are_refused(tmp_path):
 
 
 def test_too_large_batches_are_halved(labels, tmp_path, monkeypatch):
-    step, sizes, said = PoseTask.training_step, [], []
+    step, sizes, said = PoseSteps.training_step, [], []
 
     def hungry(self, batch, number):
         sizes.append(len(batch.images))
@@ -162,7 +162,7 @@ def test_too_large_batches_are_halved(labels, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return step(self, batch, number)
 
-    monkeypatch.setattr(PoseTask, "training_step", hungry)
+    monkeypatch.setattr(PoseSteps, "training_step", hungry)
     train(_config(labels, epochs=1), tmp_path / "run", notify=said.append)
     assert sizes == [8, 4, *[2] * 12]
     assert [text for text in said if "out of memory" in text] == [
@@ -175,7 +175,7 @@ def test_memory_that_holds_nothing_is_an_error(labels, tmp_path, monkeypatch):
     def hungry(self, batch, number):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(PoseTask, "training_step", hungry)
+    monkeypatch.setattr(PoseSteps, "training_step", hungry)
     with pytest.raises(TrainersError, match="out of memory with batches of 2; take a smaller input or network"):
         train(_config(labels), tmp_path / "run")
 
@@ -259,6 +259,13 @@ def test_the_documented_config_is_the_default():
             assert set(whole[key]) == set(values), key
 
 
+def test_the_documented_keys_of_detectors_are_the_defaults():
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/training.md").read_text(), re.S)
+    own = next(yaml.safe_load(block) for block in blocks if "mosaic" in block)
+    short = {"task": "detection", "data": {"train": "corrected.zip"}}
+    assert parse_config({**short, **own}, "docs") == parse_config(short, "short")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -294,7 +301,7 @@ def test_a_group_on_both_sides_is_said(tmp_path):
 def test_the_same_seed_gives_the_same_network(labels):
     config = _config(labels)
     skeleton = read_training_data(config).skeleton
-    first, again = (make_network(config, skeleton)[0].state_dict() for _ in range(2))
+    first, again = (make_network(config, skeleton).state_dict() for _ in range(2))
     assert _same(first, again)
 
 

@@ -1,4 +1,4 @@
-"""OKS AP and AR: the ten numbers of pycocotools' COCOeval("keypoints").summarize(), equal to 1e-9."""
+"""AP and AR of matched estimates: the numbers of pycocotools' COCOeval.summarize(), equal to 1e-9."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from trainers.metrics.oks_matching import AREA_RANGES, OKS_THRESHOLDS, MatchTable, match_by_oks
+from trainers.metrics.matching import THRESHOLDS, MatchTable
+from trainers.metrics.oks_matching import match_by_oks
 from trainers.metrics.pairs import Bools, Floats
 from trainers.metrics.tables import EstimateTable, TruthTable
 
 RECALLS = np.linspace(0.0, 1.0, 101)
-_AREAS = list(AREA_RANGES)
 
 
 def average_precision(
@@ -23,19 +23,22 @@ def average_precision(
 
 
 def summarise_matches(table: MatchTable) -> dict[str, float]:
-    """See `average_precision`."""
+    """AP, AP50, AP75, AR, AR50, AR75 of all, and AP_S, AR_S, … of the other sizes; sizes begin with "all"."""
     curves = [
-        precision_and_recall(table.right[a], table.wrong[a], float(table.wanted[a].sum())) for a in range(len(_AREAS))
+        precision_and_recall(table.right[a], table.wrong[a], float(table.wanted[a].sum()))
+        for a in range(len(table.sizes))
     ]
     summary: dict[str, float] = {}
     for name, parts in zip(("AP", "AR"), zip(*curves, strict=True), strict=True):
-        everybody, medium, large = parts
+        everybody, *others = parts
         summary |= {
             name: float(everybody.mean()),
             f"{name}50": float(everybody[_threshold(0.5)].mean()),
             f"{name}75": float(everybody[_threshold(0.75)].mean()),
-            f"{name}_M": float(medium.mean()),
-            f"{name}_L": float(large.mean()),
+            **{
+                f"{name}_{size[0].upper()}": float(part.mean())
+                for size, part in zip(table.sizes[1:], others, strict=True)
+            },
         }
     return summary
 
@@ -78,4 +81,4 @@ def _resamples(table: MatchTable, weights: npt.NDArray[np.integer]) -> Iterator[
 
 
 def _threshold(value: float) -> int:
-    return int(np.flatnonzero(np.isclose(OKS_THRESHOLDS, value))[0])
+    return int(np.flatnonzero(np.isclose(THRESHOLDS, value))[0])

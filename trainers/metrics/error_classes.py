@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from trainers.metrics.oks_matching import same_image
+from trainers.metrics.matching import same_image
 from trainers.metrics.pairs import Floats, joint_similarities
 from trainers.metrics.pck import SubjectErrors
 from trainers.metrics.tables import EstimateTable, Ints, TruthTable

@@ -21,7 +21,8 @@ from trainers.metrics.bootstrap import (
 )
 from trainers.metrics.calibration import FittedCalibration, ReliabilityBin, expected_calibration_error, reliability
 from trainers.metrics.error_classes import ErrorClass, classify_errors
-from trainers.metrics.oks_matching import AREA_RANGES, match_by_oks
+from trainers.metrics.matching import SIZES
+from trainers.metrics.oks_matching import match_by_oks
 from trainers.metrics.pairing import pair_by_boxes, pair_by_oks
 from trainers.metrics.pairs import Bools, Floats, joint_similarities, longer_sides
 from trainers.metrics.pck import SubjectErrors, auc_parts, pck, pck_curve, reference_lengths, subject_errors
@@ -199,7 +200,7 @@ def figures_of_groups(evaluation: Evaluation) -> tuple[PartFigures, ...]:
 def figures_of_sizes(evaluation: Evaluation) -> tuple[PartFigures, ...]:
     """COCO's three sizes by the true area; small is below 32² px², large from 96²."""
     area = evaluation.truth.area[evaluation.subjects.truth]
-    medium, large = AREA_RANGES["medium"][0], AREA_RANGES["large"][0]
+    medium, large = SIZES["medium"][0], SIZES["large"][0]
     chosen = {"small": area < medium, "medium": (area >= medium) & (area < large), "large": area >= large}
     return tuple(_part(name, evaluation, rows, np.s_[:]) for name, rows in chosen.items())
 

@@ -1,74 +1,32 @@
-"""Who is who, by object keypoint similarity: the same pairs as pycocotools' COCOeval("keypoints") makes.
-
-COCOeval goes through images, area ranges, thresholds and estimates one by one. Here all images, and all thresholds,
-are done at once: an estimate's choices do not depend on the threshold, only on what is taken already, and a pair
-below the least threshold is nobody's choice. What remains is about one pair a subject.
-"""
+"""Who is who, by object keypoint similarity: the same pairs as pycocotools' COCOeval("keypoints") makes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
+from trainers.metrics.matching import Found, MatchTable, Pairs, Wanted, best_of_each_image, match, same_image
 from trainers.metrics.pairs import Bools, Floats
 from trainers.metrics.tables import EstimateTable, Ints, TruthTable
 
-OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-AREA_RANGES = {"all": (0.0, 1e5**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e5**2)}  # px², both ends in
+AREA_RANGES = ("all", "medium", "large")
 MAX_ESTIMATES = 20  # of an image, the best
 
 _PAIRS_AT_ONCE = 1 << 15  # about 30 MB of arrays
-_ALMOST_ONE = 1 - 1e-10
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """An estimate and a true subject of the same image, m times. estimate, truth: rows, (m,). similarity: (m,)."""
-
-    estimate: Ints
-    truth: Ints
-    similarity: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class MatchTable:
-    """Estimates, best first, with their fate in each area range and at each threshold.
-
-    estimate: (n,) rows of the estimates' table. image: (n,). matched: (areas, thresholds, n) the truth's row or -1.
-    right, wrong: (areas, thresholds, n); an estimate may be neither. wanted: (areas, truths) who must be found.
-    truth_image: (truths,).
-    """
-
-    estimate: Ints
-    image: Ints
-    matched: Ints
-    right: Bools
-    wrong: Bools
-    wanted: Bools
-    truth_image: Ints
 
 
 def match_by_oks(truth: TruthTable, estimates: EstimateTable, sigmas: tuple[float, ...] | Floats) -> MatchTable:
-    """Estimates and true subjects one to one, the best scored estimate first, each taking who is most like it."""
-    rows, rank = _best_of_each_image(estimates)
+    """Estimates and true subjects one to one, see `match`."""
+    rows, rank = best_of_each_image(estimates.image, estimates.scores, MAX_ESTIMATES)
     kept = estimates.take(rows)
-    pairs = oks_pairs(truth, kept, sigmas)
-    possible = pairs.similarity >= np.minimum(OKS_THRESHOLDS, _ALMOST_ONE).min()
-    pairs = Pairs(pairs.estimate[possible], pairs.truth[possible], pairs.similarity[possible])
-    order = np.argsort(-kept.scores, kind="stable")
-    matched, right, wrong, wanted = [], [], [], []
-    for low, high in AREA_RANGES.values():
-        ignored = truth.ignored | (truth.area < low) | (truth.area > high)
-        found = _match(pairs, rank, ignored, truth.crowd)[:, order]
-        outside = ((kept.area < low) | (kept.area > high))[order]
-        passed_over = np.where(found >= 0, ignored[found] if len(ignored) else False, outside)
-        matched.append(found)
-        right.append((found >= 0) & ~passed_over)
-        wrong.append((found < 0) & ~passed_over)
-        wanted.append(~ignored)
-    parts = np.stack(matched), np.stack(right), np.stack(wrong), np.stack(wanted)
-    return MatchTable(rows[order], kept.image[order], *parts, truth.image)
+    table = match(
+        oks_pairs(truth, kept, sigmas),
+        Wanted(truth.image, truth.area, truth.ignored, truth.crowd),
+        Found(kept.image, rank, kept.area, kept.scores),
+        AREA_RANGES,
+    )
+    return replace(table, estimate=rows[table.estimate])
 
 
 def oks_pairs(truth: TruthTable, estimates: EstimateTable, sigmas: tuple[float, ...] | Floats) -> Pairs:
@@ -92,15 +50,6 @@ def oks_pairs(truth: TruthTable, estimates: EstimateTable, sigmas: tuple[float, 
     return Pairs(estimate, other, np.concatenate(parts))
 
 
-def same_image(first: Ints, second: Ints) -> tuple[Ints, Ints]:
-    """All pairs of rows of the same image, (m,) in the first and (m,) in the second; both lists are in order."""
-    start, end = np.searchsorted(second, first, "left"), np.searchsorted(second, first, "right")
-    count = end - start
-    one = np.repeat(np.arange(len(first)), count)
-    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return one, start[one] + place
-
-
 def _offsets(truth: TruthTable, rows: Ints, xy: Floats, jointless: Bools) -> Floats:
     """(m, joints, 2) px from the true joint, or beyond the widened box of someone without joints."""
     offsets = xy - truth.xy[rows]
@@ -119,33 +68,3 @@ def _means_of_first(values: Floats, counts: Ints) -> Floats:
         rows = counts == count
         means[rows] = np.ascontiguousarray(values[rows, :count]).sum(axis=1) / count
     return means
-
-
-def _best_of_each_image(estimates: EstimateTable) -> tuple[Ints, Ints]:
-    """Rows of the best estimates, image by image, best first; and their places in their images."""
-    order = np.lexsort((-estimates.scores, estimates.image))  # stable
-    image = estimates.image[order]
-    rank = np.arange(len(image)) - np.searchsorted(image, image)
-    kept = rank < MAX_ESTIMATES
-    return order[kept], rank[kept]
-
-
-def _match(pairs: Pairs, rank: Ints, ignored: Bools, crowd: Bools) -> Ints:
-    """(thresholds, estimates) the truth's row, or -1.
-
-    An estimate prefers those who must be found, then the most similar, then the last. Only a crowd is taken twice.
-    """
-    order = np.lexsort((-pairs.truth, -pairs.similarity, ignored[pairs.truth], pairs.estimate))
-    estimate, truth, oks = pairs.estimate[order], pairs.truth[order], pairs.similarity[order]
-    choice = np.arange(len(estimate)) - np.searchsorted(estimate, estimate)
-    step = rank[estimate] * (choice.max(initial=0) + 1) + choice  # in a step each image has one estimate at most
-    thresholds = np.minimum(OKS_THRESHOLDS, _ALMOST_ONE)[:, None]
-    matched = np.full((len(thresholds), len(rank)), -1, np.intp)
-    taken = np.zeros((len(thresholds), len(ignored)), bool)
-    sequence = np.argsort(step, kind="stable")
-    for rows in np.split(sequence, np.flatnonzero(np.diff(step[sequence])) + 1):
-        mine, yours = estimate[rows], truth[rows]
-        takes = (oks[rows] >= thresholds) & (matched[:, mine] < 0) & (~taken[:, yours] | crowd[yours])
-        matched[:, mine] = np.where(takes, yours, matched[:, mine])
-        taken[:, yours] |= takes
-    return matched

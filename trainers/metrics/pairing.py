@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cvat_export.labels import box_iou
-from trainers.metrics.oks_matching import Pairs, oks_pairs, same_image
+from trainers.metrics.matching import Pairs, same_image
+from trainers.metrics.oks_matching import oks_pairs
 from trainers.metrics.pairs import Bools, Floats
 from trainers.metrics.tables import EstimateTable, Ints, TruthTable
 

@@ -15,11 +15,12 @@ from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.networks.cpm import ConvolutionalPoseMachine
 from trainers.networks.hrnet import HRNet
+from trainers.networks.lite_detector import LiteDetector
 from trainers.networks.lite_fpn import LiteFpn
 from trainers.networks.pose_network import PoseNetwork
 from trainers.networks.simple_baseline import SimpleBaseline
 
-__all__ = ["NETWORKS", "PoseNetwork", "backbone_name", "build_network", "is_own_network"]
+__all__ = ["DETECTORS", "NETWORKS", "PoseNetwork", "backbone_name", "build_detector", "build_network", "is_own_network"]
 
 Builder = Callable[..., nn.Module]  # (channels, input_size, backbone=…, **options); what it gives is in `build_network`
 
@@ -29,6 +30,7 @@ NETWORKS: dict[str, Builder] = {
     "cpm": ConvolutionalPoseMachine,
     "lite-fpn": LiteFpn,
 }
+DETECTORS: dict[str, Callable[..., nn.Module]] = {"lite-detector": LiteDetector}  # (input_size, backbone=…, **options)
 _GIVEN = ("channels", "input_size", "backbone")
 
 
@@ -61,11 +63,27 @@ def build_network(
     return _build_own(name, builder, channels, input_size, given)
 
 
+def build_detector(
+    name: str, input_size: Size, backbone: str | None = None, options: Mapping[str, Any] = {}
+) -> nn.Module:
+    """The body of a DetectorNetwork, by one of DETECTORS. Raises TrainersError, saying what there is instead."""
+    builder = DETECTORS.get(name)
+    if builder is None:
+        raise TrainersError(f"network {name!r}: no detector of this name, there are {', '.join(DETECTORS)}")
+    given = {**options, **({} if backbone is None else {"backbone": backbone})}
+    _check_options(name, builder, given)
+    try:
+        return builder(input_size, **given)
+    except TypeError as error:
+        raise TrainersError(f"network {name}: options {given}: a value is of the wrong type: {error}") from error
+
+
 def backbone_name(name: str, backbone: str | None) -> str | None:
     """The timm backbone of a network: the one that is said, else the family's own; None where it has none."""
-    if backbone is not None or name not in NETWORKS:
+    families = {**NETWORKS, **DETECTORS}
+    if backbone is not None or name not in families:
         return backbone
-    parameter = inspect.signature(NETWORKS[name]).parameters.get("backbone")
+    parameter = inspect.signature(families[name]).parameters.get("backbone")
     return parameter.default if parameter else None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.networks.backbones import FeatureMaps, check_multiple
 from trainers.networks.initialisation import initialise_relu, initialise_small
+from trainers.networks.pyramid import make_laterals, make_smoothers, separable, top_down
 
 _STRIDES = (4, 8, 16, 32)
 
@@ -35,9 +35,9 @@ class LiteFpn(nn.Module):
         if width < 1 or levels not in (3, 4):
             raise TrainersError(f"network lite-fpn: got width {width}, levels {levels}, expected 1 or more, and 3 or 4")
         self.backbone = FeatureMaps(backbone, _STRIDES[:levels], input_size)
-        self.laterals = nn.ModuleList(_pointwise(found, width) for found in self.backbone.channels)
-        self.smoothers = nn.ModuleList(_separable(width) for _ in range(levels - 1))
-        self.last = _separable(width)
+        self.laterals = make_laterals(self.backbone.channels, width)
+        self.smoothers = make_smoothers(width, levels)
+        self.last = separable(width)
         self.final_layer = nn.Conv2d(width, channels, 1)
         for part in (self.laterals, self.smoothers, self.last):
             initialise_relu(part)
@@ -45,29 +45,6 @@ class LiteFpn(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        levels = [lateral(found) for lateral, found in zip(self.laterals, self.backbone(images), strict=True)]
-        merged = levels.pop()
-        for smoother in self.smoothers:
-            merged = smoother(torch.relu(levels[-1] + _doubled(merged, levels.pop())))
-        maps: torch.Tensor = self.final_layer(self.last(merged))
+        finest = top_down(self.backbone(images), self.laterals, self.smoothers)[0]
+        maps: torch.Tensor = self.final_layer(self.last(finest))
         return maps
-
-
-def _doubled(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
-    """The coarse map with each cell as 2 x 2, cut to the size of the fine one."""
-    height, width = fine.shape[-2:]
-    return functional.interpolate(coarse, scale_factor=2.0, mode="nearest")[..., :height, :width]
-
-
-def _pointwise(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after))
-
-
-def _separable(width: int) -> nn.Sequential:
-    """3 x 3 in each channel, then 1 x 1 across them (Howard et al., 2017)."""
-    return nn.Sequential(
-        nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
-        nn.BatchNorm2d(width),
-        *_pointwise(width, width),
-        nn.ReLU(inplace=True),
-    )

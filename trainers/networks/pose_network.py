@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+Shape = tuple[int | None, ...]
+
 
 class PoseNetwork(nn.Module):
     """A `body` from `build_network`, with one channel a joint; with `predicts_visibility` with two.
@@ -17,6 +19,12 @@ class PoseNetwork(nn.Module):
         self.body = body
         self.joints = joints
         self.predicts_visibility = predicts_visibility
+
+    @property
+    def outputs(self) -> dict[str, Shape]:
+        """The name and shape, without the images' number, of what `forward` gives."""
+        maps: dict[str, Shape] = {"heatmaps": (self.joints, None, None)}
+        return {**maps, "visibility": (self.joints,)} if self.predicts_visibility else maps
 
     def stages(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Images (n, 3, h, w) -> maps (n, stages, joints, h', w'), visibility logits (n, joints) of the last stage.

@@ -10,11 +10,9 @@ from trainers.runtimes.metadata import read_metadata
 from trainers.runtimes.session import Execution, TensorSpec
 from trainers.runtimes.torch_session import TorchSession, require_torch, torch_device
 
-HEATMAPS, VISIBILITY = "heatmaps", "visibility"  # the outputs' names in every format that has names
-
 
 def open_checkpoint(model: ModelFile, execution: Execution) -> TorchSession:
-    """Outputs are `heatmaps` and, where the network has it, `visibility`. Raises TrainersError."""
+    """Outputs are named as in exports that have names. Raises TrainersError."""
     require_torch(model)
     import torch
 
@@ -31,8 +29,5 @@ def open_checkpoint(model: ModelFile, execution: Execution) -> TorchSession:
     network.to(memory_format=torch.channels_last)  # half the time on CPUs
     width, height = checkpoint.card.input.size
     spec = TensorSpec("images", (None, 3, height, width), np.dtype(np.float32))
-    joints = network.joints
-    outputs = [TensorSpec(HEATMAPS, (None, joints, None, None), np.dtype(np.float32))]
-    if network.predicts_visibility:
-        outputs.append(TensorSpec(VISIBILITY, (None, joints), np.dtype(np.float32)))
+    outputs = [TensorSpec(name, (None, *shape), np.dtype(np.float32)) for name, shape in network.outputs.items()]
     return TorchSession(network, device, execution.precision, read_metadata(model), spec, tuple(outputs))

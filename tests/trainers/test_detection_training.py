@@ -1,0 +1,148 @@
+"""A detector learns, resumes to the same weights, and is exported as it was trained."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainers.boxed_pictures import write_pictures
+from trainers.checkpoint import read_checkpoint
+from trainers.detection.steps import DetectionSteps
+from trainers.errors import TrainersError
+from trainers.export import cut_labelled_inputs, export_checkpoint, read_run_crops
+from trainers.export_formats import EXPORT_FORMATS
+from trainers.model_card import DetectorCard, card_from_metadata, dump_card, pose_card_from_metadata
+from trainers.run_files import RunFiles
+from trainers.runtimes import open_session
+from trainers.runtimes.metadata import CARD_KEY
+from trainers.training import resume, train
+from trainers.training_config import DetectionConfig, dump_config, parse_config
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("labels"), 48)
+
+
+def _config(labels, **changes):
+    content = {
+        "task": "detection",
+        "data": {"train": str(labels), "split": {"validation": 0.25}},
+        "input": {"width": 96, "height": 64},
+        "optimizer": {"learning_rate": 0.002},
+        "augmentation": {"scale": 0.1, "mosaic_probability": 0.2, "cut_out_probability": 0},
+        "loss": {"smallest_px": 2},
+        "report": {"pictures_every": 2},
+        "epochs": 3,
+        "batch_size": 8,
+        "ema": 0,
+        "precision": "f32",
+        **changes,
+    }
+    return parse_config(content, "test")
+
+
+@pytest.fixture(scope="module")
+def trained(labels, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return train(_config(labels, epochs=30), folder)
+
+
+def test_it_learns_where_bricks_are(trained):
+    assert trained.figures["ap50"] > 0.9
+    assert trained.figures["ap"] > 0.4
+
+
+def test_the_run_folder_holds_all_that_is_needed(trained):
+    run = RunFiles(trained.best.parent)
+    rows = list(csv.DictReader(run.metrics.open()))
+    assert len(rows) == 30 and {"ap", "ap50", "loss", "validation_loss"} <= rows[0].keys()
+    card = read_checkpoint(run.best).card
+    assert isinstance(card, DetectorCard) and card.category == "brick"
+    assert card.metrics["ap"] == pytest.approx(max(float(row["ap"]) for row in rows), abs=1e-4)
+    assert run.worst(2).read_bytes().startswith(b"\xff\xd8")
+    assert np.load(run.parity)["pixels"].shape == (12, 64, 96, 3)
+    assert json.loads(run.record.read_text())["samples"]["validation"] == 12
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(labels, tmp_path, monkeypatch):
+    config = _config(labels, ema=0.9)
+    train(config, tmp_path / "whole")
+    step, calls = DetectionSteps.training_step, []
+
+    def failing(self, batch, number):
+        calls.append(number)
+        if len(calls) == 6:  # in the second epoch of four steps
+            raise OSError("power cut")
+        return step(self, batch, number)
+
+    monkeypatch.setattr(DetectionSteps, "training_step", failing)
+    with pytest.raises(OSError, match="power cut"):
+        train(config, tmp_path / "broken")
+    resume(tmp_path / "broken")
+    whole, broken = (read_checkpoint(tmp_path / name / "best.ckpt").weights for name in ("whole", "broken"))
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+@pytest.mark.parametrize("export_format", EXPORT_FORMATS)
+def test_exports_find_the_same_boxes(trained, tmp_path, export_format):
+    pixels = read_run_crops(trained.best)
+    done = export_checkpoint(trained.best, export_format, pixels, tmp_path / EXPORT_FORMATS[export_format].file_name)
+    assert done.parities and all(parity.p99_px < 0.05 and parity.points > 10 for parity in done.parities)
+    card = card_from_metadata(open_session(done.path).metadata, "export")
+    assert card == read_checkpoint(trained.best).card
+
+
+def test_inputs_to_compare_exports_on_are_whole_images(trained, labels):
+    card = read_checkpoint(trained.best).card
+    assert cut_labelled_inputs(card, labels).shape == (48, 64, 96, 3)
+
+
+def test_a_trained_pose_networks_backbone_starts_a_detector(labels, tmp_path):
+    pose_labels = write_pictures(tmp_path / "pose", 16, most=1, joints=("left", "right", "top"))
+    pose = {
+        "data": {"train": str(pose_labels), "split": {"validation": 0.25}},
+        "input": {"width": 64, "height": 64},
+        "augmentation": {"flip_probability": 0},
+        "epochs": 1,
+        "batch_size": 4,
+        "ema": 0,
+    }
+    start = train(parse_config(pose, "test"), tmp_path / "pose-run").best
+    said = []
+    train(_config(labels, epochs=1, weights=str(start)), tmp_path / "run", notify=said.append)
+    assert any("joints: none: a detector has none" in text and "tensors loaded" in text for text in said)
+
+
+def test_a_detectors_card_is_no_pose_models(trained):
+    metadata = {CARD_KEY: dump_card(read_checkpoint(trained.best).card)}
+    with pytest.raises(TrainersError, match="a detector of 'brick', expected a pose model; name it in --detection"):
+        pose_card_from_metadata(metadata, "x")
+
+
+def test_the_config_is_written_out_whole(labels):
+    import yaml
+
+    config = _config(labels)
+    assert isinstance(config, DetectionConfig)
+    assert parse_config(yaml.safe_load(dump_config(config)), "again") == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "segmentation"}, "task: got 'segmentation', expected one of pose, detection"),
+        ({"crop": {"padding": 1.3}}, "crop: unknown key"),
+        ({"network": "lite-fpn"}, "no detector of this name, there are lite-detector"),
+        ({"network_options": {"widht": 3}}, "unknown option 'widht'"),
+        ({"input": {"width": 100, "height": 64}}, "multiple of 32"),
+    ],
+)
+def test_what_a_config_may_not_say(labels, tmp_path, changes, words):
+    with pytest.raises(TrainersError, match=words):
+        train(_config(labels, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,102 @@
+"""Training a detector: boxes of one category's subjects, in whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from trainers.batches import PlainBatches, TrainingBatches
+from trainers.checkpoint import Checkpoint, NetworkSpec, network_weights
+from trainers.detection.batches import BoxTargets, DetectionBatch
+from trainers.detection.data import BoxedSplit, read_detection_data
+from trainers.detection.image_views import ImageView, ShownImage
+from trainers.detection.network import DetectorNetwork
+from trainers.detection.steps import DetectionSteps
+from trainers.detection.validation import score_boxes, write_worst_images
+from trainers.initial_weights import load_initial_weights
+from trainers.model_card import DetectorCard, InputCard
+from trainers.networks import backbone_name, build_detector
+from trainers.task import Notify, Scored
+from trainers.training_config import DetectionConfig
+
+
+class DetectionTask:
+    """See `trainers.task.Task`. Raises TrainersError or CvatExportError for all that is wrong in the labels."""
+
+    figure_names = ("ap", "ap50")
+
+    def __init__(self, config: DetectionConfig) -> None:
+        self._config = config
+        self._data: BoxedSplit = read_detection_data(config)
+        self.card = _make_card(config, self._data.category)
+        budget, size, border = int(config.data.cache_gb * 2**30), config.input.size, self.card.border
+        self._training = ImageView(self._data.training, size, border, budget)
+        self._validation = ImageView(self._data.validation, size, border)
+        self.notes = self._data.notes
+        self.labels_sha256 = self._data.sha256
+        self.samples = self._data.describe()
+
+    def new_network(self, weights: str | None, notify: Notify) -> DetectorNetwork:
+        """See `Task`."""
+        config = self._config
+        torch.manual_seed(config.seed)
+        body = build_detector(config.network, config.input.size, config.backbone, config.network_options)
+        network = DetectorNetwork(body, config.input.size)
+        if weights is not None:
+            notify(str(load_initial_weights(network, weights, None, backbone_name(config.network, config.backbone))))
+        return network
+
+    def make_batches(
+        self, network: nn.Module, batch_size: int, epoch: Callable[[], int], threads: int
+    ) -> tuple[TrainingBatches[ShownImage, DetectionBatch], PlainBatches[ShownImage, DetectionBatch]]:
+        """See `Task`."""
+        encode = BoxTargets(self.card.input, self._config.loss.smallest_px).encode
+        weights = np.array([image.weight for image in self._data.training])
+        draw = partial(self._training.changed, settings=self._config.augmentation)
+        training = TrainingBatches(draw, encode, weights, batch_size, self._config.seed, epoch, threads)
+        return training, PlainBatches(self._validation.plain, encode, len(self._validation), batch_size, threads)
+
+    def make_steps(self, network: nn.Module, steps: int) -> DetectionSteps:
+        """See `Task`."""
+        assert isinstance(network, DetectorNetwork)
+        return DetectionSteps(network, self._config, self._data.category, steps)
+
+    def score(self, steps: pl.LightningModule) -> Scored:
+        """See `Task`. ap, ap50: box AP as COCO has it."""
+        assert isinstance(steps, DetectionSteps)
+        found = list(steps.estimates)
+        steps.estimates.clear()
+        precision = score_boxes(self._validation, found)
+        figures = {"ap": precision["AP"], "ap50": precision["AP50"]}
+        return Scored(figures, partial(write_worst_images, view=self._validation, found=found))
+
+    def checkpoint(self, steps: pl.LightningModule, figures: Mapping[str, float], origin: dict[str, Any]) -> Checkpoint:
+        """See `Task`."""
+        assert isinstance(steps, DetectionSteps)
+        spec = NetworkSpec(self._config.network, self._config.backbone, self._config.network_options)
+        card = self.card.model_copy(update={"metrics": dict(figures)})
+        return Checkpoint(card, spec, network_weights(steps.network), origin)
+
+    def parity_pixels(self, count: int) -> npt.NDArray[np.uint8]:
+        """See `Task`."""
+        chosen = np.linspace(0, len(self._validation) - 1, min(count, len(self._validation))).astype(int)
+        return np.stack([self._validation.plain(int(index)).pixels for index in chosen])
+
+
+def _make_card(config: DetectionConfig, category: str) -> DetectorCard:
+    name = f"{config.network}-{config.backbone}" if config.backbone else config.network
+    width, height = config.input.size
+    return DetectorCard(
+        name=name,
+        category=category,
+        input=InputCard(width=width, height=height, mean=config.input.mean, std=config.input.std),
+        training_data=", ".join(Path(source.path).name for source in config.data.train),
+    )
