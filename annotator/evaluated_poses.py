@@ -22,6 +22,7 @@ from annotator.predictions import PREDICTIONS_FILE, FrameSource, Prediction, wit
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.errors import CvatExportError
 from cvat_export.export_reading import read_export
+from cvat_export.label_files import open_label_files
 from cvat_export.labels import Boxes, Instance, Visibility, hull_xyxy
 from cvat_export.skeleton import Skeleton
 from frame_tools.errors import FrameToolsError
@@ -32,6 +33,7 @@ from trainers.runtimes import Execution, Session
 _LISTED = 3  # file names that a note gives
 _FAR_PX = 1e9
 _PREDICTION_SUFFIXES = frozenset({".json", ".zip"})
+_IR_ROOT = "net"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +80,8 @@ def is_predictions(path: Path) -> bool:
 
 def _is_ir(path: Path) -> bool:
     """Whether an XML file is OpenVINO's, not CVAT's."""
-    try:
-        with path.open("rb") as stream:
-            return b"<net " in stream.read(1024)
-    except OSError:
-        return False
+    with open_label_files(path) as files:
+        return [file.root_tag for file in files] == [_IR_ROOT]
 
 
 def read_poses(path: Path, data: LabelledData) -> Poses:

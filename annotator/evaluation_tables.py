@@ -14,16 +14,14 @@ import numpy as np
 
 from annotator.evaluation import Compared
 from cvat_export.atomic import write_text
-from trainers.metrics.bootstrap import Interval
+from trainers.metrics.bootstrap import Difference, Interval, Measured, differences
 from trainers.metrics.calibration import FittedCalibration
 from trainers.metrics.error_classes import ErrorClass
 from trainers.metrics.evaluation import (
     CALIBRATED_PCK,
     LOWER_IS_BETTER,
-    Difference,
     Evaluation,
     PartFigures,
-    differences,
     figures_of_groups,
     figures_of_joints,
     figures_of_sizes,
@@ -100,7 +98,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
         },
         "counts": count_things(compared),
         "options": {**asdict(evaluation.options), "reference_means": describe_reference(evaluation.options.reference)},
-        "figures": {name: asdict(figure) for name, figure in evaluation.figures.items()},
+        "figures": figures_as_json(evaluation),
         "pck_curve": {"thresholds": thresholds.tolist(), "pck": curve.tolist()},
         "joints": [
             {**asdict(part), "errors": dict(zip(_class_names(), row, strict=True))}
@@ -113,7 +111,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
         "against": _against_json(findings),
         "notes": list(dict.fromkeys(compared.notes)),
     }
-    plain: dict[str, Any] = _without_nan(content)
+    plain: dict[str, Any] = without_nan(content)
     return plain
 
 
@@ -213,20 +211,39 @@ def _headline(compared: Compared) -> str:
 
 
 def _figure_lines(findings: Findings) -> list[str]:
-    evaluation = findings.compared.evaluation
+    evaluation, other = findings.compared.evaluation, findings.against
+    labels = {name: describe_figure(name, evaluation) for name in (*OKS_FIGURES, *JOINT_FIGURES)}
+    return figure_lines(labels, evaluation, other.evaluation if other else None, other.name if other else "")
+
+
+def figure_lines(labels: Mapping[str, str], one: Measured, other: Measured | None, other_name: str) -> list[str]:
+    """A table of figures with their intervals, and of how far two are apart. labels: what figures are called."""
     header = ["", "value", "95 % interval"]
-    other, apart = findings.against, findings.differences
+    apart = differences(one, other) if other else {}
     if other:
-        header += [other.name, "difference", "95 % interval", "share above 0"]
+        header += [other_name, "difference", "95 % interval", "share above 0"]
     rows = [header]
-    for name in (*OKS_FIGURES, *JOINT_FIGURES):
-        figure = evaluation.figures[name]
-        row = [describe_figure(name, evaluation), format_figure(name, figure.value), _ends(name, figure)]
+    for name, label in labels.items():
+        figure = one.figures[name]
+        row = [label, format_figure(name, figure.value), _ends(name, figure)]
         if other:
-            row.append(format_figure(name, other.evaluation.figures[name].value))
+            row.append(format_figure(name, other.figures[name].value))
             row += _difference_cells(name, apart.get(name))
         rows.append(row)
     return _aligned(rows)
+
+
+def figures_as_json(measured: Measured) -> dict[str, Any]:
+    """By name."""
+    return {name: asdict(figure) for name, figure in measured.figures.items()}
+
+
+def differences_as_json(one: Measured, other: Measured) -> dict[str, Any]:
+    """By name."""
+    return {
+        name: {**asdict(d.interval), "share_above_zero": d.share_above_zero}
+        for name, d in differences(one, other).items()
+    }
 
 
 def _difference_cells(name: str, difference: Difference | None) -> list[str]:
@@ -290,13 +307,11 @@ def _calibration_json(findings: Findings) -> dict[str, Any] | None:
 def _against_json(findings: Findings) -> dict[str, Any] | None:
     if findings.against is None:
         return None
-    apart = findings.differences
+    evaluation = findings.against.evaluation
     return {
         "estimates": findings.against.name,
-        "figures": {name: asdict(figure) for name, figure in findings.against.evaluation.figures.items()},
-        "differences": {
-            name: {**asdict(d.interval), "share_above_zero": d.share_above_zero} for name, d in apart.items()
-        },
+        "figures": figures_as_json(evaluation),
+        "differences": differences_as_json(findings.compared.evaluation, evaluation),
         "notes": [note for note in findings.against.notes if note not in findings.compared.notes],
     }
 
@@ -336,9 +351,10 @@ def _blank(value: Any) -> Any:
     return None if isinstance(value, float) else value
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Plain values with None for what is no number: JSON knows no NaN."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

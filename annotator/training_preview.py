@@ -10,12 +10,13 @@ import numpy as np
 
 from annotator.report import PICTURES, Tile, contact_sheet, write_page
 from cvat_export.atomic import write_bytes
+from cvat_export.drawing import draw_boxes
 from cvat_export.labels import Visibility
 from frame_tools.images import encode_image
 from trainers.codecs import Size, encode_heatmaps
 from trainers.crops import RgbImage
 from trainers.detection.data import read_detection_data
-from trainers.detection.image_views import ImageView, ShownImage
+from trainers.detection.image_views import ImageView
 from trainers.letterbox import GREY
 from trainers.new_network import make_network, map_size
 from trainers.samples import Shown
@@ -53,11 +54,12 @@ def write_preview(out: Path, config: PoseConfig) -> Path:
 
 def write_image_preview(out: Path, config: DetectionConfig) -> Path:
     """The same for a detector: images with the boxes that it learns."""
-    view = ImageView(read_detection_data(config).training, config.input.size, GREY)
+    view = ImageView(read_detection_data(config).split.training, config.input.size, GREY)
 
     def draw(index: int, random: np.random.Generator) -> tuple[RgbImage, str]:
         shown = view.changed(index, random, config.augmentation)
-        return _boxes_drawn(shown), f"{len(shown.bbox_xyxy)} boxes"
+        ignored = draw_boxes(shown.pixels, shown.ignored_xyxy, OCCLUDED_COLOUR)
+        return draw_boxes(ignored, shown.bbox_xyxy, VISIBLE_COLOUR), f"{len(shown.bbox_xyxy)} boxes"
 
     return _write_page(
         out,
@@ -93,14 +95,6 @@ def _write_page(
     size = "x".join(map(str, config.input.size))
     write_page(page, title, text, {**figures, "input": size}, [contact_sheet("Four epochs each", tiles)])
     return page
-
-
-def _boxes_drawn(shown: ShownImage) -> RgbImage:
-    pixels = shown.pixels.copy()
-    for boxes, colour in ((shown.ignored_xyxy, OCCLUDED_COLOUR), (shown.bbox_xyxy, VISIBLE_COLOUR)):
-        for x1, y1, x2, y2 in np.round(boxes - 0.5).astype(int).tolist():
-            cv2.rectangle(pixels, (x1, y1), (x2, y2), colour, 1)
-    return pixels
 
 
 def _overlay(shown: Shown, maps_size: Size, sigma: float) -> RgbImage:

@@ -50,6 +50,14 @@ def draw_instances(
     return canvas
 
 
+def draw_boxes(image: RgbImage, bbox_xyxy: npt.NDArray[np.float32], colour: Colour, width: int = 1) -> RgbImage:
+    """A copy of `image` with mere boxes (n, 4) on it."""
+    canvas = np.ascontiguousarray(image).copy()
+    for corners in bbox_xyxy:
+        _draw_frame(canvas, corners, colour, width)
+    return canvas
+
+
 def joint_colours(skeleton: Skeleton) -> tuple[Colour, ...]:
     """A colour a joint, as the skeleton says."""
     return tuple(map(_parse_colour, skeleton.joint_colours))
@@ -57,13 +65,17 @@ def joint_colours(skeleton: Skeleton) -> tuple[Colour, ...]:
 
 def _draw_box(canvas: RgbImage, instance: Instance, unit: float, style: DrawingStyle) -> None:
     colour = style.colour or BOX_COLOUR
-    start, end = (_fixed_point(corner) for corner in instance.bbox_xyxy.reshape(2, 2))
-    cv2.rectangle(canvas, start, end, colour, max(1, round(unit)), cv2.LINE_AA, _SHIFT)
+    _draw_frame(canvas, instance.bbox_xyxy, colour, max(1, round(unit)))
     words = [instance.category] * style.names
     if style.scores and instance.score is not None:
         words.append(f"{instance.score:.2f}")
     if words:
         _write(canvas, " ".join(words), instance.bbox_xyxy[:2] - (0, 3 * unit), colour, unit)
+
+
+def _draw_frame(canvas: RgbImage, corners: npt.NDArray[np.float32], colour: Colour, width: int) -> None:
+    start, end = (_fixed_point(corner) for corner in corners.reshape(2, 2))
+    cv2.rectangle(canvas, start, end, colour, width, cv2.LINE_AA, _SHIFT)
 
 
 def _draw_pose(canvas: RgbImage, instance: Instance, skeleton: Skeleton, unit: float, style: DrawingStyle) -> None:

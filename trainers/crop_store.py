@@ -9,11 +9,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from cvat_export.errors import CvatExportError
-from frame_tools.errors import FrameToolsError
 from trainers.codecs import Size
 from trainers.crops import Affines, RgbImage, crop_affines, crop_image
-from trainers.errors import TrainersError
+from trainers.image_files import read_again
 from trainers.label_sources import Sample
 from trainers.model_card import CropCard
 from trainers.picture_cache import PictureCache
@@ -58,8 +56,5 @@ class CropStore:
 
     def _cut(self, index: int) -> RgbImage:
         sample = self.samples[index]
-        try:
-            image = sample.image.read()
-        except (FrameToolsError, CvatExportError, OSError) as error:
-            raise TrainersError(f"{sample.file_name}: its image cannot be read any more: {error}") from error
+        image = read_again(sample.image, sample.file_name)
         return crop_image(image, self._from_image[index], self.size, self._crop.border)

@@ -12,18 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.checkpoint import read_checkpoint, restore_network
-from trainers.detection.outputs import check_detector
 from trainers.errors import TrainersError
 from trainers.export_formats import EXPORT_FORMATS
 from trainers.label_sources import LabelSource, read_labels
 from trainers.model_card import Card, DetectorCard
-from trainers.parity import MOST_PX, Parity, compare_points, find_points
-from trainers.pose_decoding import check_card
+from trainers.model_run import run_blank
+from trainers.parity import MOST_INPUTS, MOST_PX, Parity, compare_points, find_points, read_points, spread_inputs
 from trainers.run_files import RunFiles
-from trainers.runtimes import Execution, Session, open_session
+from trainers.runtimes import Execution, open_session
 from trainers.runtimes.formats import RUNTIMES, identify
-
-_MOST_INPUTS = 64
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def export_checkpoint(
     checkpoint = read_checkpoint(path)
     _check_crops(checkpoint.card, pixels)
     reference = open_session(path, Execution("torch", "cpu", "f32", trust))
-    _check_card(checkpoint.card, reference)
+    read_points(checkpoint.card, run_blank(checkpoint.card, reference))  # its checks
     card = _by_place(checkpoint.card, [output.name for output in reference.outputs])
     expected, milliseconds = find_points(card, reference, pixels)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_nearest_folder(target)) as folder:
@@ -85,7 +82,7 @@ def read_run_crops(checkpoint: Path) -> npt.NDArray[np.uint8] | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive["pixels"])[:_MOST_INPUTS]
+            return np.asarray(archive["pixels"])[:MOST_INPUTS]
     except Exception as error:  # numpy raises whatever it stumbles over
         raise TrainersError(f"{path}: damaged: {error}; name labelled images with --data instead") from error
 
@@ -97,20 +94,12 @@ def cut_labelled_inputs(card: Card, labels: Path) -> npt.NDArray[np.uint8]:
         from trainers.detection.boxed_images import read_boxed_images
         from trainers.detection.image_views import ImageView
 
-        view = ImageView(
-            read_boxed_images([(source, True)], leave_out_faulty=True).images, card.input.size, card.border
-        )
-        return np.stack([view.plain(place).pixels for place in _spread(len(view))])
+        images = read_boxed_images([(source, True)], leave_out_faulty=True).images
+        return spread_inputs(ImageView(images, card.input.size, card.border).plain, len(images))
     from trainers.crop_store import CropStore
 
     samples = read_labels([source], leave_out_faulty=True).samples
-    store = CropStore([samples[place] for place in _spread(len(samples))], card.input.size, card.crop)
-    return np.stack([store.region(index).pixels for index in range(len(store.samples))])
-
-
-def _spread(count: int) -> list[int]:
-    places: list[int] = np.linspace(0, count - 1, min(_MOST_INPUTS, count)).astype(int).tolist()
-    return places
+    return spread_inputs(CropStore(samples, card.input.size, card.crop).region, len(samples))
 
 
 def _target(path: Path, export_format: str, output: Path | None, half: bool, overwrite: bool) -> Path:
@@ -137,13 +126,6 @@ def _target(path: Path, export_format: str, output: Path | None, half: bool, ove
 def _nearest_folder(target: Path) -> Path:
     """What there is of the folders above: folders are made only for a file that is let out."""
     return next(parent for parent in target.absolute().parents if parent.exists())
-
-
-def _check_card(card: Card, session: Session) -> None:
-    if isinstance(card, DetectorCard):
-        check_detector(card, session)
-    else:
-        check_card(card, session)
 
 
 def _by_place(card: Card, names: list[str]) -> Card:

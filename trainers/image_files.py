@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from cvat_export.errors import CvatExportError
 from cvat_export.safe_zip import SafeZip, open_zip
+from frame_tools.errors import FrameToolsError
 from frame_tools.frame import RgbImage
 from frame_tools.images import IMAGE_SUFFIXES, read_image
 from trainers.errors import TrainersError
@@ -46,6 +48,14 @@ class ImageRef:
         if self.member is None:
             return read_image(self.path).pixels
         return read_image(str(self), self.content()).pixels
+
+
+def read_again(ref: ImageRef, name: str) -> RgbImage:
+    """The picture of an image that was there when labels were read. Raises TrainersError where it is no more."""
+    try:
+        return ref.read()
+    except (FrameToolsError, CvatExportError, OSError) as error:
+        raise TrainersError(f"{name}: its image cannot be read any more: {error}") from error
 
 
 @dataclass(frozen=True)

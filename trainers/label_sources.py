@@ -23,7 +23,15 @@ from trainers.image_files import ImageRef as ImageRef
 from trainers.image_files import read_size
 from trainers.problem import Problem
 from trainers.source_reading import LabelSource as LabelSource
-from trainers.source_reading import ReadSource, choose_category, read_dataset, read_source, source_names, source_sha256
+from trainers.source_reading import (
+    ReadSource,
+    choose_category,
+    own_names,
+    read_dataset,
+    read_source,
+    source_names,
+    source_sha256,
+)
 from trainers.splits import image_groups
 from trainers.subject_boxes import box_problem, training_box
 
@@ -146,22 +154,21 @@ def check_sources(sources: Sequence[LabelSource]) -> None:
 
 
 def _joined(read: Sequence[ReadSource], skeleton: Skeleton, category: str) -> tuple[LabelledData, tuple[Problem, ...]]:
-    owners = Counter(image.file_name for source in read for image in source.images)
     problems: list[Problem] = []
     notes: list[str] = []
     samples: list[Sample] = []
     images: list[LabelledImage] = []
     files: dict[str, ImageRef] = {}
     groups: dict[str, str] = {}
-    for source in read:
+    for source, names in zip(read, own_names(read), strict=True):
         notes += [*source.notes, *_joint_notes(source, skeleton)]
         mapped = [
             replace(
                 image,
-                file_name=image.file_name if owners[image.file_name] == 1 else f"{source.name}/{image.file_name}",
+                file_name=name,
                 instances=tuple(_with_joints(i, source.own, skeleton, category) for i in image.instances),
             )
-            for image in source.images
+            for image, name in zip(source.images, names, strict=True)
         ]
         found, trouble = find_images(source, mapped)
         own_groups, group_notes = image_groups(source.images, source.label.group, source.name)

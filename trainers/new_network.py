@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,11 +11,11 @@ from trainers.checkpoint import NetworkSpec
 from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.initial_weights import load_initial_weights
-from trainers.model_card import HeatmapHead, InputCard, ModelCard
+from trainers.model_card import HeatmapHead, ModelCard
 from trainers.networks import backbone_name, build_network
 from trainers.networks.pose_network import PoseNetwork
 from trainers.targets import Targets
-from trainers.task import Notify
+from trainers.task import Notify, card_origin
 from trainers.training_config import PoseConfig
 
 
@@ -52,7 +50,6 @@ def map_size(network: PoseNetwork, input_size: Size) -> Size:
 
 def make_card(config: PoseConfig, skeleton: Skeleton) -> ModelCard:
     """What a model trained by this config says of itself."""
-    name = f"{config.network}-{config.backbone}" if config.backbone else config.network
     head = HeatmapHead(
         kind="heatmap",
         alignment="half-pixel",
@@ -61,16 +58,7 @@ def make_card(config: PoseConfig, skeleton: Skeleton) -> ModelCard:
         occluded_is_negative=config.target.occluded == "negative",
         visibility_output="visibility" if config.target.occluded == "head" else None,
     )
-    return ModelCard(
-        name=name,
-        skeleton=skeleton,
-        input=InputCard(
-            width=config.input.width, height=config.input.height, mean=config.input.mean, std=config.input.std
-        ),
-        crop=config.crop,
-        head=head,
-        training_data=", ".join(Path(source.path).name for source in config.data.train),
-    )
+    return ModelCard(skeleton=skeleton, crop=config.crop, head=head, **card_origin(config))
 
 
 def make_targets(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from trainers.pose_decoding import InputJoints, decode_outputs
 from trainers.runtimes.session import Session
 
 MOST_PX = 0.5  # that the p99 of the distances may be, in pixels of the input
+MOST_INPUTS = 64  # that are compared
 _FLAT = 0.05  # score below which a map is taken to have no peak
 _BATCH = 8
 _ROUNDS = 3  # of which the fastest counts
@@ -54,10 +56,24 @@ def find_points(card: Card, session: Session, pixels: npt.NDArray[np.uint8]) -> 
         parts = [run_model(card, session, pixels[first : first + _BATCH]) for first in range(0, len(pixels), _BATCH)]
         best = min(best, time.perf_counter() - start)
     outputs: dict[str, npt.NDArray[Any]] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _points(card, outputs), best * 1000 / len(pixels)
+    return read_points(card, outputs), best * 1000 / len(pixels)
 
 
-def _points(card: Card, outputs: dict[str, npt.NDArray[Any]]) -> InputJoints:
+class Picture(Protocol):
+    """What a network is shown."""
+
+    @property
+    def pixels(self) -> npt.NDArray[np.uint8]: ...
+
+
+def spread_inputs(show: Callable[[int], Picture], count: int) -> npt.NDArray[np.uint8]:
+    """The pixels (n, height, width, 3) of up to 64 of `count` pictures, spread over all."""
+    chosen: list[int] = np.linspace(0, count - 1, min(MOST_INPUTS, count)).astype(int).tolist()
+    return np.stack([show(place).pixels for place in chosen])
+
+
+def read_points(card: Card, outputs: Mapping[str, npt.NDArray[Any]]) -> InputJoints:
+    """See `find_points`. Raises TrainersError where the outputs are not what the card promises."""
     if not isinstance(card, DetectorCard):
         return decode_outputs(card.model_copy(update={"calibration": None}), outputs)
     boxes, scores = read_boxes(card, outputs)

@@ -17,10 +17,11 @@ from trainers.checkpoint import Checkpoint, network_weights
 from trainers.model_card import ModelCard
 from trainers.networks.pose_network import PoseNetwork
 from trainers.new_network import make_card, make_network, make_targets, map_size, network_spec, read_joint_weights
+from trainers.parity import spread_inputs
 from trainers.pose_steps import PoseSteps, joined
 from trainers.task import Notify, Scored
 from trainers.training_config import PoseConfig
-from trainers.training_data import describe_split, make_views, read_training_data
+from trainers.training_data import make_views, read_training_data
 from trainers.validation import score_estimates
 from trainers.worst_samples import write_worst
 
@@ -38,7 +39,7 @@ class PoseTask:
         self._joint_weights = read_joint_weights(config, self._data.skeleton)
         self.notes = self._data.notes
         self.labels_sha256 = self._data.sha256
-        self.samples = describe_split(self._data)
+        self.samples = self._data.split.describe()
 
     def new_network(self, weights: str | None, notify: Notify) -> PoseNetwork:
         """See `Task`."""
@@ -50,7 +51,7 @@ class PoseTask:
         """See `Task`."""
         assert isinstance(network, PoseNetwork)
         targets = make_targets(self._config, self.card, map_size(network, self._config.input.size), self._joint_weights)
-        weights = np.array([sample.weight for sample in self._data.training])
+        weights = np.array([sample.weight for sample in self._data.split.training])
         draw = partial(self._training.changed, settings=self._config.augmentation)
         training = TrainingBatches(draw, targets.encode, weights, batch_size, self._config.seed, epoch, threads)
         count = len(self._validation)
@@ -64,8 +65,7 @@ class PoseTask:
     def score(self, steps: pl.LightningModule) -> Scored:
         """See `Task`. pck: PCK@0.1 of the box's longer side; oks: the mean over subjects."""
         assert isinstance(steps, PoseSteps)
-        scores = score_estimates(self._validation, joined(steps.estimates))
-        steps.estimates.clear()
+        scores = score_estimates(self._validation, joined(steps.take_estimates()))
         figures = {"pck": scores.pck, "oks": scores.oks}
         return Scored(figures, partial(write_worst, view=self._validation, scores=scores))
 
@@ -75,8 +75,6 @@ class PoseTask:
         card = self.card.model_copy(update={"metrics": dict(figures)})
         return Checkpoint(card, network_spec(self._config), network_weights(steps.network), origin)
 
-    def parity_pixels(self, count: int) -> npt.NDArray[np.uint8]:
+    def parity_pixels(self) -> npt.NDArray[np.uint8]:
         """See `Task`."""
-        view = self._validation
-        chosen = np.linspace(0, len(view) - 1, min(count, len(view))).astype(int)
-        return np.stack([view.plain(int(index)).pixels for index in chosen])
+        return spread_inputs(self._validation.plain, len(self._validation))

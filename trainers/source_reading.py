@@ -156,6 +156,18 @@ def source_names(paths: Sequence[Path]) -> list[str]:
     return [name if count[name] == 1 else f"{name}-{number}" for number, name in enumerate(names, 1)]
 
 
+def own_names(read: Sequence[ReadSource]) -> list[tuple[str, ...]]:
+    """For each source a name of each image that no other has: as in the file, or with the source's name before it."""
+    counts = Counter(image.file_name for source in read for image in source.images)
+    return [
+        tuple(
+            image.file_name if counts[image.file_name] == 1 else f"{source.name}/{image.file_name}"
+            for image in source.images
+        )
+        for source in read
+    ]
+
+
 def source_sha256(path: Path) -> str:
     """Of a file's bytes; of a folder's label files, one after the other."""
     digest = hashlib.sha256()

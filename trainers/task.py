@@ -13,7 +13,8 @@ import numpy.typing as npt
 from torch import nn
 
 from trainers.checkpoint import Checkpoint
-from trainers.model_card import Card
+from trainers.model_card import Card, InputCard
+from trainers.training_config import TrainingConfig
 
 Notify = Callable[[str], None]
 
@@ -86,6 +87,16 @@ class Task(Protocol):
         """The network as it is now."""
         ...
 
-    def parity_pixels(self, count: int) -> npt.NDArray[np.uint8]:
-        """Up to so many real validation inputs (n, height, width, 3), on which exports are compared."""
+    def parity_pixels(self) -> npt.NDArray[np.uint8]:
+        """Real validation inputs (n, height, width, 3), on which exports are compared."""
         ...
+
+
+def card_origin(config: TrainingConfig) -> dict[str, Any]:
+    """What every model's card says of its training: name, input, training_data."""
+    size = config.input
+    return {
+        "name": f"{config.network}-{config.backbone}" if config.backbone else config.network,
+        "input": InputCard(width=size.width, height=size.height, mean=size.mean, std=size.std),
+        "training_data": ", ".join(Path(source.path).name for source in config.data.train),
+    }

@@ -29,7 +29,6 @@ from trainers.trackers import make_trackers
 from trainers.training_callbacks import History, Progress, Validation, kept_row
 from trainers.training_config import DetectionConfig, PoseConfig, TrainingConfig
 
-_PARITY_INPUTS = 64
 _LEAST_BATCH = 2
 
 
@@ -131,7 +130,7 @@ class _Job:
     def _write_parity(self) -> None:
         """Real inputs, on which exports of the model are compared with it."""
         with atomic_writer(self.run.parity) as stream:
-            np.savez_compressed(stream, pixels=self.task.parity_pixels(_PARITY_INPUTS))
+            np.savez_compressed(stream, pixels=self.task.parity_pixels())
 
 
 def _callbacks(task: Task, config: TrainingConfig, run: RunFiles, scoring: Validation) -> list[Callback]:

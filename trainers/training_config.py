@@ -198,6 +198,13 @@ class DetectionConfig(TrainingConfig):
     augmentation: ImageAugmentation = ImageAugmentation()
     batch_size: int = Field(default=16, ge=2)
 
+    @model_validator(mode="after")
+    def _check(self) -> DetectionConfig:
+        for key in ("teacher", "skeleton"):
+            if getattr(self.data, key) is not None:
+                raise ValueError(f"data.{key}: is of joints, which a detector does not learn; leave it out")
+        return self
+
 
 TASKS: dict[str, type[TrainingConfig]] = {"pose": PoseConfig, "detection": DetectionConfig}
 

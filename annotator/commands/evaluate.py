@@ -43,7 +43,7 @@ A model is given the truth's boxes unless --detection finds people. OKS AP is th
 calls not labelled (visibility 0) are missed in PCK; OKS goes by coordinates alone, as pycocotools does.
 
 Without a MODEL the boxes of --detection are measured: box AP, recall and false boxes at --min-score. Every subject in
-the images must have a box then, and --against is another detector."""
+the images must have a box then, --against is another detector, and -o writes metrics.json alone."""
 
 
 @click.command(epilog=EPILOG)

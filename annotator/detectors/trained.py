@@ -10,12 +10,11 @@ import numpy as np
 from annotator.detectors.candidates import Candidates
 from annotator.detectors.image_input import ImageInput
 from annotator.detectors.network import Family, Outputs, Shapes
-from trainers.detection.outputs import check_detector, read_boxes
+from trainers.detection.outputs import MOST_OVERLAP, read_boxes
 from trainers.model_card import DetectorCard, card_from_metadata, carries_detector_card
+from trainers.model_run import run_blank
 from trainers.runtimes import Session
 from trainers.runtimes.formats import ModelFormat
-
-_MOST_OVERLAP = 0.6  # what validation took while it was trained
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class TrainedHead:
 
     card: DetectorCard
     joint_count: int = 0
-    most_overlap: float | None = _MOST_OVERLAP
+    most_overlap: float | None = MOST_OVERLAP
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -47,7 +46,7 @@ def _recognises(session: Session, file_format: ModelFormat) -> bool:
 
 def _find_input(session: Session, where: str) -> ImageInput:
     card = _card(session.metadata, where)
-    check_detector(card, session)
+    read_boxes(card, run_blank(card, session))  # its checks
     return ImageInput(card.input, border=card.border, smooth=True)
 
 

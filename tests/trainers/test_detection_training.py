@@ -69,18 +69,10 @@ def test_the_run_folder_holds_all_that_is_needed(trained):
     assert json.loads(run.record.read_text())["samples"]["validation"] == 12
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(labels, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_with_the_same_weights(labels, tmp_path, power_cut):
     config = _config(labels, ema=0.9)
     train(config, tmp_path / "whole")
-    step, calls = DetectionSteps.training_step, []
-
-    def failing(self, batch, number):
-        calls.append(number)
-        if len(calls) == 6:  # in the second epoch of four steps
-            raise OSError("power cut")
-        return step(self, batch, number)
-
-    monkeypatch.setattr(DetectionSteps, "training_step", failing)
+    power_cut(DetectionSteps, at=6)  # in the second epoch of four steps
     with pytest.raises(OSError, match="power cut"):
         train(config, tmp_path / "broken")
     resume(tmp_path / "broken")
@@ -138,6 +130,7 @@ def test_the_config_is_written_out_whole(labels):
         ({"task": "segmentation"}, "task: got 'segmentation', expected one of pose, detection"),
         ({"crop": {"padding": 1.3}}, "crop: unknown key"),
         ({"network": "lite-fpn"}, "no detector of this name, there are lite-detector"),
+        ({"data": {"train": "x.json", "teacher": "taught"}}, "data.teacher: is of joints"),
         ({"network_options": {"widht": 3}}, "unknown option 'widht'"),
         ({"input": {"width": 100, "height": 64}}, "multiple of 32"),
     ],

@@ -72,7 +72,7 @@ def test_sixteen_cats_are_learnt_by_heart(cats, tmp_path, network):
     state = torch.load(tmp_path / "run/last.ckpt", weights_only=False)["state_dict"]
     weights = {name.removeprefix("network."): value for name, value in state.items()}
     net = restore_network(replace(checkpoint, weights=weights))
-    store = CropStore(data.training, config.input.size, config.crop, budget_bytes=1 << 28)
+    store = CropStore(data.split.training, config.input.size, config.crop, budget_bytes=1 << 28)
     view = SampleView(store, data.skeleton, config.input.size, config.crop)
     targets = Targets(checkpoint.card.input, (8, 8), 1.0, False, np.ones(len(data.skeleton.joints), np.float32))
     with torch.no_grad():

@@ -97,22 +97,14 @@ def test_the_run_folder_holds_all_that_is_needed(labels, tmp_path):
     assert checkpoint.card.metrics["pck"] == pytest.approx(max(float(row["pck"]) for row in rows), abs=1e-4)
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(labels, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_with_the_same_weights(labels, tmp_path, power_cut):
     config = _config(labels, epochs=4)
     train(config, tmp_path / "whole")
-    step, calls = PoseSteps.training_step, []
-
-    def failing(self, batch, number):
-        calls.append(number)
-        if len(calls) == 8:  # in the middle of the third epoch of three steps
-            raise OSError("power cut")
-        return step(self, batch, number)
-
-    monkeypatch.setattr(PoseSteps, "training_step", failing)
+    begun = power_cut(PoseSteps, at=8)  # in the middle of the third epoch of three steps
     with pytest.raises(OSError, match="power cut"):
         train(config, tmp_path / "broken")
     resume(tmp_path / "broken")
-    assert len(calls) == 8 + 6
+    assert len(begun) == 8 + 6
     whole, broken = (RunFiles(tmp_path / name) for name in ("whole", "broken"))
     assert _same(_weights(whole.best), _weights(broken.best))
     states = [torch.load(run.last, weights_only=False) for run in (whole, broken)]

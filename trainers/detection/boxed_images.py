@@ -19,6 +19,7 @@ from trainers.source_reading import (
     LabelSource,
     ReadSource,
     choose_boxed_category,
+    own_names,
     read_dataset,
     read_source,
     source_names,
@@ -80,17 +81,13 @@ def read_boxed_images(
 
 
 def _joined(read: Sequence[ReadSource], complete: Sequence[bool], category: str, leave_out_faulty: bool) -> BoxedData:
-    owners = Counter(image.file_name for source in read for image in source.images)
     labels = [source.label for source in read]
     images: list[BoxedImage] = []
     problems: list[Problem] = []
     notes: list[str] = []
-    for source, is_complete in zip(read, complete, strict=True):
-        found, trouble, said = _boxed_images(source, is_complete)
-        images += [
-            image if owners[image.file_name] == 1 else replace(image, file_name=f"{source.name}/{image.file_name}")
-            for image in found
-        ]
+    for source, names, is_complete in zip(read, own_names(read), complete, strict=True):
+        found, trouble, said = _boxed_images(source, names, is_complete)
+        images += found
         problems += trouble
         notes += said
     if problems and not leave_out_faulty:
@@ -103,12 +100,15 @@ def _joined(read: Sequence[ReadSource], complete: Sequence[bool], category: str,
     return BoxedData(category, tuple(images), tuple(notes), {str(one.path): source_sha256(one.path) for one in labels})
 
 
-def _boxed_images(source: ReadSource, complete: bool) -> tuple[list[BoxedImage], list[Problem], list[str]]:
-    files, problems = find_images(source, source.images)
+def _boxed_images(
+    source: ReadSource, names: Sequence[str], complete: bool
+) -> tuple[list[BoxedImage], list[Problem], list[str]]:
+    named = [replace(image, file_name=name) for image, name in zip(source.images, names, strict=True)]
+    files, problems = find_images(source, named)
     groups, notes = image_groups(source.images, source.label.group, source.name)
     reasons: Counter[str] = Counter()
     images = []
-    for image, group in zip(source.images, groups, strict=True):
+    for image, group in zip(named, groups, strict=True):
         trouble = [box_problem(instance, image, number) for number, instance in enumerate(image.instances, 1)]
         problems += [problem for problem in trouble if problem]
         sound = [instance for instance, problem in zip(image.instances, trouble, strict=True) if problem is None]

@@ -10,15 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cvat_export.errors import CvatExportError
 from cvat_export.labels import FloatArray
-from frame_tools.errors import FrameToolsError
 from frame_tools.frame import RgbImage
 from trainers.augmentation import ImageAugmentation, change_colours, compose
 from trainers.codecs import Size
 from trainers.crops import invert_affines, pixel_indices
 from trainers.detection.boxed_images import BoxedImage
-from trainers.errors import TrainersError
+from trainers.image_files import read_again
 from trainers.letterbox import Letterbox, fit
 from trainers.picture_cache import PictureCache
 
@@ -63,7 +61,7 @@ class ImageView:
         """The image as a detector in use would be given it."""
         image, letterbox = self.images[index], self.letterboxes[index]
         return ShownImage(
-            letterbox.apply(_read(image)),
+            letterbox.apply(read_again(image.image, image.file_name)),
             letterbox.place(image.bbox_xyxy.reshape(-1, 2)).reshape(-1, 4),
             letterbox.place(image.ignored_xyxy.reshape(-1, 2)).reshape(-1, 4),
             image.complete,
@@ -155,17 +153,10 @@ def _kept_size(letterbox: Letterbox) -> Size:
 
 
 def _reduced(image: BoxedImage, size: Size) -> RgbImage:
-    pixels = _read(image)
+    pixels = read_again(image.image, image.file_name)
     return (
         pixels if size == image.size else np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     )
-
-
-def _read(image: BoxedImage) -> RgbImage:
-    try:
-        return image.image.read()
-    except (FrameToolsError, CvatExportError, OSError) as error:
-        raise TrainersError(f"{image.file_name}: cannot be read any more: {error}") from error
 
 
 def _turn(size: Size, random: np.random.Generator, settings: ImageAugmentation) -> tuple[npt.NDArray[np.float64], Size]:

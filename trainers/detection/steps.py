@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,47 +10,35 @@ from cvat_export.labels import Boxes
 from trainers.detection.batches import DetectionBatch
 from trainers.detection.losses import detection_loss
 from trainers.detection.network import DetectorNetwork
+from trainers.detection.outputs import MOST_OVERLAP
 from trainers.nms import suppress
-from trainers.optimization import make_optimizer
+from trainers.steps import Steps, as_channels_last
 from trainers.training_config import DetectionConfig
 
 _LEAST_SCORE = 0.01  # below it a box changes no figure
 _MOST = 1000  # cells of an image that are looked at, the best
-VALIDATION_IOU = 0.6  # above it the worse of two boxes is dropped
 
 
-class DetectionSteps(pl.LightningModule):
-    """One step of learning, one of estimating, and the optimizer.
+class DetectionSteps(Steps[Boxes]):
+    """One step of learning, and one of estimating: boxes in pixels of the input."""
 
-    estimates: of the last validation, in its order, in pixels of the input.
-    """
+    network: DetectorNetwork
 
     def __init__(self, network: DetectorNetwork, config: DetectionConfig, category: str, steps: int) -> None:
-        super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
-        self.config = config
-        self.estimates: list[Boxes] = []
+        super().__init__(network, config, steps)
+        self._box_weight = config.loss.box_weight
         self._category = category
-        self._steps = steps
         self._raw = torch.compile(network.raw) if config.compile else network.raw
 
-    def on_train_epoch_start(self) -> None:
-        """Dropout and the like depend on the seed and the epoch alone, so that an epoch can be begun again."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
-
     def training_step(self, batch: DetectionBatch, _: int) -> Tensor:
-        loss = self._loss(*self._raw(batch.images.contiguous(memory_format=torch.channels_last)), batch)
-        self.log("loss", loss, batch_size=len(batch.images), on_step=False, on_epoch=True)
+        loss = self._loss(*self._raw(as_channels_last(batch.images)), batch)
+        self.log_loss("loss", loss, len(batch.images))
         return loss
 
     def validation_step(self, batch: DetectionBatch, _: int) -> None:
-        logits, boxes = self.network.raw(batch.images.contiguous(memory_format=torch.channels_last))
-        loss = self._loss(logits, boxes, batch)
-        self.log("validation_loss", loss, batch_size=len(batch.images), on_step=False, on_epoch=True)
+        logits, boxes = self.network.raw(as_channels_last(batch.images))
+        self.log_loss("validation_loss", self._loss(logits, boxes, batch), len(batch.images))
         self.estimates += [self._found(*one) for one in zip(boxes.float(), logits.sigmoid().float(), strict=True)]
-
-    def configure_optimizers(self) -> Any:
-        return make_optimizer(self.network, self.config.optimizer, self._steps)
 
     def _loss(self, logits: Tensor, boxes: Tensor, batch: DetectionBatch) -> Tensor:
         score_loss, box_loss = detection_loss(
@@ -66,11 +51,11 @@ class DetectionSteps(pl.LightningModule):
             batch.ignored_present,
             batch.only_inside,
         )
-        return score_loss + self.config.loss.box_weight * box_loss
+        return score_loss + self._box_weight * box_loss
 
     def _found(self, boxes: Tensor, scores: Tensor) -> Boxes:
         best = scores.topk(min(_MOST, len(scores))).indices
         best = best[scores[best] >= _LEAST_SCORE]
         bbox_xyxy, kept_scores = boxes[best].cpu().numpy(), scores[best].cpu().numpy()
-        kept = suppress(bbox_xyxy, kept_scores, np.zeros(len(best)), VALIDATION_IOU)
+        kept = suppress(bbox_xyxy, kept_scores, np.zeros(len(best)), MOST_OVERLAP)
         return Boxes(bbox_xyxy[kept], kept_scores[kept], (self._category,) * len(kept))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -16,15 +15,16 @@ from torch import nn
 from trainers.batches import PlainBatches, TrainingBatches
 from trainers.checkpoint import Checkpoint, NetworkSpec, network_weights
 from trainers.detection.batches import BoxTargets, DetectionBatch
-from trainers.detection.data import BoxedSplit, read_detection_data
+from trainers.detection.data import read_detection_data
 from trainers.detection.image_views import ImageView, ShownImage
 from trainers.detection.network import DetectorNetwork
 from trainers.detection.steps import DetectionSteps
 from trainers.detection.validation import score_boxes, write_worst_images
 from trainers.initial_weights import load_initial_weights
-from trainers.model_card import DetectorCard, InputCard
+from trainers.model_card import DetectorCard
 from trainers.networks import backbone_name, build_detector
-from trainers.task import Notify, Scored
+from trainers.parity import spread_inputs
+from trainers.task import Notify, Scored, card_origin
 from trainers.training_config import DetectionConfig
 
 
@@ -35,14 +35,14 @@ class DetectionTask:
 
     def __init__(self, config: DetectionConfig) -> None:
         self._config = config
-        self._data: BoxedSplit = read_detection_data(config)
-        self.card = _make_card(config, self._data.category)
+        self._data = read_detection_data(config)
+        self.card = DetectorCard(category=self._data.category, **card_origin(config))
         budget, size, border = int(config.data.cache_gb * 2**30), config.input.size, self.card.border
-        self._training = ImageView(self._data.training, size, border, budget)
-        self._validation = ImageView(self._data.validation, size, border)
+        self._training = ImageView(self._data.split.training, size, border, budget)
+        self._validation = ImageView(self._data.split.validation, size, border)
         self.notes = self._data.notes
         self.labels_sha256 = self._data.sha256
-        self.samples = self._data.describe()
+        self.samples = self._data.split.describe()
 
     def new_network(self, weights: str | None, notify: Notify) -> DetectorNetwork:
         """See `Task`."""
@@ -59,7 +59,7 @@ class DetectionTask:
     ) -> tuple[TrainingBatches[ShownImage, DetectionBatch], PlainBatches[ShownImage, DetectionBatch]]:
         """See `Task`."""
         encode = BoxTargets(self.card.input, self._config.loss.smallest_px).encode
-        weights = np.array([image.weight for image in self._data.training])
+        weights = np.array([image.weight for image in self._data.split.training])
         draw = partial(self._training.changed, settings=self._config.augmentation)
         training = TrainingBatches(draw, encode, weights, batch_size, self._config.seed, epoch, threads)
         return training, PlainBatches(self._validation.plain, encode, len(self._validation), batch_size, threads)
@@ -72,8 +72,7 @@ class DetectionTask:
     def score(self, steps: pl.LightningModule) -> Scored:
         """See `Task`. ap, ap50: box AP as COCO has it."""
         assert isinstance(steps, DetectionSteps)
-        found = list(steps.estimates)
-        steps.estimates.clear()
+        found = steps.take_estimates()
         precision = score_boxes(self._validation, found)
         figures = {"ap": precision["AP"], "ap50": precision["AP50"]}
         return Scored(figures, partial(write_worst_images, view=self._validation, found=found))
@@ -85,18 +84,6 @@ class DetectionTask:
         card = self.card.model_copy(update={"metrics": dict(figures)})
         return Checkpoint(card, spec, network_weights(steps.network), origin)
 
-    def parity_pixels(self, count: int) -> npt.NDArray[np.uint8]:
+    def parity_pixels(self) -> npt.NDArray[np.uint8]:
         """See `Task`."""
-        chosen = np.linspace(0, len(self._validation) - 1, min(count, len(self._validation))).astype(int)
-        return np.stack([self._validation.plain(int(index)).pixels for index in chosen])
-
-
-def _make_card(config: DetectionConfig, category: str) -> DetectorCard:
-    name = f"{config.network}-{config.backbone}" if config.backbone else config.network
-    width, height = config.input.size
-    return DetectorCard(
-        name=name,
-        category=category,
-        input=InputCard(width=width, height=height, mean=config.input.mean, std=config.input.std),
-        training_data=", ".join(Path(source.path).name for source in config.data.train),
-    )
+        return spread_inputs(self._validation.plain, len(self._validation))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
+from cvat_export.drawing import draw_boxes
 from cvat_export.labels import Boxes, box_iou
 from frame_tools.frame import RgbImage
 from trainers.detection.boxed_images import BoxedImage
@@ -72,14 +71,5 @@ def _mistakes(view: ImageView, place: int, found: Boxes) -> int:
 
 def _draw(view: ImageView, place: int, found: Boxes) -> RgbImage:
     shown = view.plain(place)
-    pixels = shown.pixels.copy()
-    sure = found.bbox_xyxy[found.scores >= _SHOWN_FROM]
-    for boxes, colour in ((shown.bbox_xyxy, _TRUTH), (sure, _FOUND)):
-        for x1, y1, x2, y2 in _pixels(boxes):
-            cv2.rectangle(pixels, (x1, y1), (x2, y2), colour, 2)
-    return pixels
-
-
-def _pixels(bbox_xyxy: npt.NDArray[np.float32]) -> list[list[int]]:
-    rounded: list[list[int]] = np.round(bbox_xyxy - 0.5).astype(int).tolist()
-    return rounded
+    with_truth = draw_boxes(shown.pixels, shown.bbox_xyxy, _TRUTH, 2)
+    return draw_boxes(with_truth, found.bbox_xyxy[found.scores >= _SHOWN_FROM], _FOUND, 2)

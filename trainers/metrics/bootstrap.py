@@ -6,7 +6,9 @@ sums over groups is one product of matrices for all resamples together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,37 @@ class Interval:
     value: float
     low: float
     high: float
+
+
+class Measured(Protocol):
+    """Figures by name with their intervals, what these were made of, and how many groups there were to draw from."""
+
+    @property
+    def figures(self) -> Mapping[str, Interval]: ...
+
+    @property
+    def resampled(self) -> Mapping[str, Floats]: ...
+
+    @property
+    def groups(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much higher the first one's figure is, and the share of resamples in which it is higher at all."""
+
+    interval: Interval
+    share_above_zero: float
+
+
+def differences(first: Measured, second: Measured) -> dict[str, Difference]:
+    """By figure, of those with resamples; both must be of the same truth, options and seed."""
+    found = {}
+    for name, one in first.resampled.items():
+        apart = one - second.resampled[name]
+        value = first.figures[name].value - second.figures[name].value
+        found[name] = Difference(interval(value, apart, first.groups), share_above_zero(apart))
+    return found
 
 
 def draw_groups(groups: int, resamples: int, seed: int) -> Counts:

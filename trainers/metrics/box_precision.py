@@ -87,10 +87,10 @@ def match_boxes(truth: TrueBoxes, boxes: Sequence[Boxes]) -> MatchTable:
 
 def _similarity(found: Floats, true: Floats, crowd: Bools) -> Floats:
     """IoU, and for a crowd the share of the estimate that lies in it."""
-    return np.where(crowd, share_inside(found, true), box_iou(found, true))
+    return np.where(crowd, _share_inside(found, true), box_iou(found, true))
 
 
-def share_inside(one_xyxy: Floats | FloatArray, other_xyxy: Floats | FloatArray) -> Floats:
+def _share_inside(one_xyxy: Floats | FloatArray, other_xyxy: Floats | FloatArray) -> Floats:
     """The share of each box (..., 4) that lies in the other; 0 for one without area."""
     one, other = np.asarray(one_xyxy, np.float64), np.asarray(other_xyxy, np.float64)
     sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])

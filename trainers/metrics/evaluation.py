@@ -16,7 +16,6 @@ from trainers.metrics.bootstrap import (
     draw_groups,
     interval,
     resample_ratio,
-    share_above_zero,
     sum_by_group,
 )
 from trainers.metrics.calibration import FittedCalibration, ReliabilityBin, expected_calibration_error, reliability
@@ -104,6 +103,11 @@ class Evaluation:
         return self.grouping.group[self.truth.image[self.subjects.truth]]
 
     @property
+    def groups(self) -> int:
+        """How many groups of images there are."""
+        return len(self.grouping.names)
+
+    @property
     def curve(self) -> tuple[Floats, Floats]:
         """Thresholds and PCK at each."""
         thresholds = np.linspace(0, self.options.auc_to, _CURVE_POINTS)
@@ -126,14 +130,6 @@ class PartFigures:
     auc: float
     mean_error_px: float
     median_error_px: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much higher the first evaluation's figure is, and the share of resamples in which it is higher at all."""
-
-    interval: Interval
-    share_above_zero: float
 
 
 def evaluate(
@@ -170,16 +166,6 @@ def evaluate(
         resampled=resampled,
         joint_scores=_joint_scores(truth, estimates, subjects),
     )
-
-
-def differences(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
-    """By figure, of those with resamples; both must be of the same truth, options and seed."""
-    found = {}
-    for name, one in first.resampled.items():
-        apart = one - second.resampled[name]
-        value = first.figures[name].value - second.figures[name].value
-        found[name] = Difference(interval(value, apart, len(first.grouping.names)), share_above_zero(apart))
-    return found
 
 
 def figures_of_joints(evaluation: Evaluation) -> tuple[PartFigures, ...]:
