@@ -37,12 +37,18 @@ def write_footage(path: Path, frames: Iterable[Frame] | None = None) -> Dataset:
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     images = tuple(
         LabelledImage(
-            frame_file_name(path.stem, FrameId(sha256, pts), ".jpg"), WIDTH, HEIGHT, tuple(map(_instance, people))
+            frame_file_name(path.stem, FrameId(sha256, pts), ".jpg"), WIDTH, HEIGHT, tuple(map(instance_of, people))
         )
         for pts, people in drawn
     )
-    return Dataset((Category(CATEGORY, read_skeleton("coco17")),), images)
+    return Dataset((footage_category(),), images)
 
 
-def _instance(person: Person) -> Instance:
+def footage_category() -> Category:
+    """What the figures are."""
+    return Category(CATEGORY, read_skeleton("coco17"))
+
+
+def instance_of(person: Person) -> Instance:
+    """A figure as a label."""
     return Instance(CATEGORY, person.bbox_xyxy, person.xy, person.visibility, extra={"visible_px": person.area})

@@ -22,8 +22,9 @@ _HALF_JOINTS = 3  # fewer in the kept half show too little
 class ColourChanges(StrictPart):
     """How much pixels are changed; numbers called probability are of a single picture.
 
-    brightness, contrast, saturation: the largest relative change. cut_out: a rectangle of noise (DeVries and Taylor,
-    2017).
+    brightness, contrast, saturation: the largest relative change. What cameras do: blur, by a Gaussian; coarse, seen
+    at a half to a quarter of the pixels; noise of the sensor; compression, to a poor JPEG. cut_out: a rectangle of
+    noise (DeVries and Taylor, 2017).
     """
 
     brightness: float = Field(default=0.3, ge=0, lt=1)
@@ -31,6 +32,9 @@ class ColourChanges(StrictPart):
     saturation: float = Field(default=0.4, ge=0, le=1)
     grey_probability: float = Field(default=0.05, ge=0, le=1)
     blur_probability: float = Field(default=0.1, ge=0, le=1)
+    coarse_probability: float = Field(default=0.0, ge=0, le=1)
+    noise_probability: float = Field(default=0.0, ge=0, le=1)
+    compression_probability: float = Field(default=0.0, ge=0, le=1)
     cut_out_probability: float = Field(default=0.3, ge=0, le=1)
 
 
@@ -112,7 +116,7 @@ def half_body_box(
 
 
 def change_colours(pixels: RgbImage, settings: ColourChanges, random: np.random.Generator) -> RgbImage:
-    """Brightness, contrast, saturation, blur and cut-out of one crop (height, width, 3)."""
+    """Colours, then what the camera does, then a cut-out, of one picture (height, width, 3)."""
     contrast = 1 + random.uniform(-1, 1) * settings.contrast
     brightness = 1 + random.uniform(-1, 1) * settings.brightness
     levels = (np.arange(256, dtype=np.float32) - 128) * contrast + 128 * brightness
@@ -121,11 +125,31 @@ def change_colours(pixels: RgbImage, settings: ColourChanges, random: np.random.
     if kept != 1:
         mix = kept * np.eye(3, dtype=np.float32) + (1 - kept) * _GREY
         changed = cv2.transform(changed, mix)
-    if random.random() < settings.blur_probability:
-        changed = cv2.GaussianBlur(changed, (0, 0), random.uniform(0.5, 2.0))
+    changed = _degraded(np.asarray(changed), settings, random)
     if random.random() < settings.cut_out_probability:
         _cut_out(changed, random)
-    return np.asarray(changed)
+    return changed
+
+
+def _degraded(pixels: RgbImage, settings: ColourChanges, random: np.random.Generator) -> RgbImage:
+    """As a worse camera would have taken it: each harm has a chance of its own."""
+    changed: Any = pixels
+    height, width = pixels.shape[:2]
+    if random.random() < settings.blur_probability:
+        changed = cv2.GaussianBlur(changed, (0, 0), random.uniform(0.5, 2.0))
+    if random.random() < settings.coarse_probability:
+        ratio = random.uniform(0.25, 0.5)
+        few = (max(1, round(ratio * width)), max(1, round(ratio * height)))
+        coarse = cv2.resize(changed, few, interpolation=cv2.INTER_AREA)
+        changed = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    if random.random() < settings.noise_probability:
+        noise = random.standard_normal(changed.shape, np.float32) * np.float32(random.uniform(5, 25))
+        changed = (changed + noise).clip(0, 255).astype(np.uint8)
+    if random.random() < settings.compression_probability:
+        quality = int(random.integers(10, 60))
+        _, encoded = cv2.imencode(".jpg", changed[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
+        changed = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1].copy()
+    return np.asarray(changed, np.uint8)
 
 
 def _cut_out(pixels: npt.NDArray[np.uint8], random: np.random.Generator) -> None:

@@ -61,12 +61,10 @@ def make_card(config: PoseConfig, skeleton: Skeleton) -> ModelCard:
     return ModelCard(skeleton=skeleton, crop=config.crop, head=head, **card_origin(config))
 
 
-def make_targets(
-    config: PoseConfig, card: ModelCard, map_size: Size, joint_weights: npt.NDArray[np.float32]
-) -> Targets:
+def make_targets(config: PoseConfig, map_size: Size, joint_weights: npt.NDArray[np.float32]) -> Targets:
     """How joints become targets. joint_weights: (joints,)."""
     is_negative = config.target.occluded == "negative"
-    return Targets(card.input, map_size, config.target.sigma, is_negative, joint_weights)
+    return Targets(config.input.size, map_size, config.target.sigma, is_negative, joint_weights)
 
 
 def read_joint_weights(config: PoseConfig, skeleton: Skeleton) -> npt.NDArray[np.float32]:

@@ -10,8 +10,8 @@ from trainers.losses import MAP_LOSSES, visibility_loss, weighted_mean
 from trainers.model_card import ModelCard
 from trainers.networks.pose_network import PoseNetwork
 from trainers.pose_decoding import InputJoints, decode_outputs
-from trainers.steps import Steps, as_channels_last
-from trainers.targets import Batch
+from trainers.steps import Steps
+from trainers.targets import Batch, Targets
 from trainers.training_config import PoseConfig
 
 
@@ -20,22 +20,23 @@ class PoseSteps(Steps[InputJoints]):
 
     network: PoseNetwork
 
-    def __init__(self, network: PoseNetwork, config: PoseConfig, card: ModelCard, steps: int) -> None:
+    def __init__(self, network: PoseNetwork, config: PoseConfig, card: ModelCard, targets: Targets, steps: int) -> None:
         super().__init__(network, config, steps)
         self._settings = config.loss
         self._card = card
+        self._targets = targets
         self._stages = torch.compile(network.stages) if config.compile else network.stages
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        maps, logits = self._stages(as_channels_last(batch.images))
+        maps, logits = self._stages(self.normalised(batch.pixels))
         loss = self._loss(maps.float(), None if logits is None else logits.float(), batch)
-        self.log_loss("loss", loss, len(batch.images))
+        self.log_loss("loss", loss, len(batch.pixels))
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        maps, logits = self.network.stages(as_channels_last(batch.images))
+        maps, logits = self.network.stages(self.normalised(batch.pixels))
         logits = None if logits is None else logits.float()
-        self.log_loss("validation_loss", self._loss(maps.float(), logits, batch), len(batch.images))
+        self.log_loss("validation_loss", self._loss(maps.float(), logits, batch), len(batch.pixels))
         outputs = {"heatmaps": maps[:, -1].float().cpu().numpy()}
         if logits is not None:
             outputs["visibility"] = logits.cpu().numpy()
@@ -43,9 +44,10 @@ class PoseSteps(Steps[InputJoints]):
 
     def _loss(self, maps: Tensor, logits: Tensor | None, batch: Batch) -> Tensor:
         settings, map_loss = self._settings, MAP_LOSSES[self._settings.kind]
-        loss = weighted_mean(map_loss(maps, batch.targets), batch.weights, settings.hardest)
-        if batch.teacher_targets.numel():
-            taught = weighted_mean(map_loss(maps, batch.teacher_targets), batch.teacher_weights, settings.hardest)
+        loss = weighted_mean(map_loss(maps, self._targets.maps(batch)), batch.weights, settings.hardest)
+        teacher_maps = self._targets.teacher_maps(batch)
+        if teacher_maps is not None:
+            taught = weighted_mean(map_loss(maps, teacher_maps), batch.teacher_weights, settings.hardest)
             loss = (1 - settings.teacher_weight) * loss + settings.teacher_weight * taught
         if logits is not None:
             loss = loss + settings.visibility_weight * visibility_loss(logits, batch.visible, batch.weights)

@@ -19,6 +19,7 @@ from trainers.networks.pose_network import PoseNetwork
 from trainers.new_network import make_card, make_network, make_targets, map_size, network_spec, read_joint_weights
 from trainers.parity import spread_inputs
 from trainers.pose_steps import PoseSteps, joined
+from trainers.targets import Targets
 from trainers.task import Notify, Scored
 from trainers.training_config import PoseConfig
 from trainers.training_data import make_views, read_training_data
@@ -49,8 +50,7 @@ class PoseTask:
         self, network: nn.Module, batch_size: int, epoch: Callable[[], int], threads: int
     ) -> tuple[TrainingBatches, PlainBatches]:
         """See `Task`."""
-        assert isinstance(network, PoseNetwork)
-        targets = make_targets(self._config, self.card, map_size(network, self._config.input.size), self._joint_weights)
+        targets = self._targets(network)
         weights = np.array([sample.weight for sample in self._data.split.training])
         draw = partial(self._training.changed, settings=self._config.augmentation)
         training = TrainingBatches(draw, targets.encode, weights, batch_size, self._config.seed, epoch, threads)
@@ -60,7 +60,11 @@ class PoseTask:
     def make_steps(self, network: nn.Module, steps: int) -> PoseSteps:
         """See `Task`."""
         assert isinstance(network, PoseNetwork)
-        return PoseSteps(network, self._config, self.card, steps)
+        return PoseSteps(network, self._config, self.card, self._targets(network), steps)
+
+    def _targets(self, network: nn.Module) -> Targets:
+        assert isinstance(network, PoseNetwork)
+        return make_targets(self._config, map_size(network, self._config.input.size), self._joint_weights)
 
     def score(self, steps: pl.LightningModule) -> Scored:
         """See `Task`. pck: PCK@0.1 of the box's longer side; oks: the mean over subjects."""

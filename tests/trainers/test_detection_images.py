@@ -13,7 +13,6 @@ from trainers.detection.boxed_images import read_boxed_images
 from trainers.detection.image_views import ImageView
 from trainers.errors import TrainersError
 from trainers.letterbox import GREY
-from trainers.model_card import InputCard
 from trainers.source_reading import LabelSource
 
 SIZE = (96, 64)
@@ -145,15 +144,15 @@ def test_images_in_which_not_everybody_has_a_box_are_not_mixed(one_brick):
     settings = GEOMETRY.model_copy(update={"mosaic_probability": 1})
     shown = [view.changed(0, np.random.default_rng(seed), settings) for seed in range(5)]
     assert not any(one.complete for one in shown)
-    batch = BoxTargets(InputCard(width=SIZE[0], height=SIZE[1]), 1).encode(shown, range(5))
+    batch = BoxTargets(1).encode(shown, range(5))
     assert batch.only_inside.all()
 
 
 def test_tiny_subjects_are_neither_learnt_nor_background(one_brick):
     view = ImageView(_read(one_brick).images, SIZE, GREY)
     shown = [view.plain(0), view.plain(3)]
-    batch = BoxTargets(InputCard(width=SIZE[0], height=SIZE[1]), smallest_px=64).encode(shown, [0, 3])
+    batch = BoxTargets(smallest_px=64).encode(shown, [0, 3])
     assert batch.present.sum() == 0 and batch.ignored_present.tolist() == [[True], [False]]
-    batch = BoxTargets(InputCard(width=SIZE[0], height=SIZE[1]), smallest_px=2).encode(shown, [0, 3])
+    batch = BoxTargets(smallest_px=2).encode(shown, [0, 3])
     assert batch.present.tolist() == [[True], [False]] and batch.ignored_present.sum() == 0
     np.testing.assert_allclose(batch.truth[0, 0], painted_box(shown[0].pixels), atol=1)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.trainers.training_data import COLOURS, DOTS, dot_sample
 from trainers.augmentation import Augmentation, change_colours, draw_change, half_body_box, reach
 from trainers.batches import PlainBatches, TrainingBatches
-from trainers.codecs import decode_heatmaps
+from trainers.codecs import decode_heatmaps, encode_heatmaps
 from trainers.crop_store import CropStore
 from trainers.crops import crop_affines, crop_image
-from trainers.model_card import CropCard, InputCard
+from trainers.model_card import CropCard
 from trainers.samples import SampleView, TeacherJoints
 from trainers.targets import Targets
 
@@ -147,7 +147,7 @@ def test_unlabelled_joints_stay_unlabelled_and_teachers_follow_the_change(sample
 
 
 def _targets(map_size=(24, 32), occluded_is_negative=False):
-    return Targets(InputCard(width=96, height=128), map_size, 2.0, occluded_is_negative, np.ones(3, np.float32))
+    return Targets((96, 128), map_size, 2.0, occluded_is_negative, np.ones(3, np.float32))
 
 
 def _training(samples, epoch, threads=1, seed=3, weights=None):
@@ -162,7 +162,7 @@ def test_an_epoch_is_the_same_again_in_any_number_of_threads(samples):
         for tensor, same in zip(one, other, strict=True):
             np.testing.assert_array_equal(tensor.numpy(), same.numpy())
     other_epoch = list(_training(samples, 5))
-    assert any((a.images != b.images).any() for a, b in zip(first, other_epoch, strict=True))
+    assert any((a.pixels != b.pixels).any() for a, b in zip(first, other_epoch, strict=True))
 
 
 def test_every_sample_is_seen_once_an_epoch(samples):
@@ -182,18 +182,21 @@ def test_weights_are_how_often_a_sample_is_seen(samples):
 
 def test_targets_decode_to_the_joints(samples):
     view = SampleView(CropStore(samples, SIZE, CropCard()), DOTS, SIZE, CropCard())
-    batches = PlainBatches(view.plain, _targets().encode, len(view), 4)
-    placed = np.concatenate([decode_heatmaps(batch.targets.numpy(), SIZE, "half-pixel")[0] for batch in batches])
+    targets = _targets()
+    maps = np.concatenate([targets.maps(batch).numpy() for batch in PlainBatches(view.plain, targets.encode, 6, 4)])
     expected = np.stack([view.plain(index).xy for index in range(6)])
-    np.testing.assert_allclose(placed, expected, atol=0.05)
+    np.testing.assert_allclose(decode_heatmaps(maps, SIZE, "half-pixel")[0], expected, atol=0.05)
+    np.testing.assert_allclose(maps, encode_heatmaps(expected, SIZE, (24, 32), "half-pixel", 2.0), atol=1e-5)
 
 
 def test_an_occluded_joint_is_drawn_negative_where_that_is_wanted(samples):
     hidden = replace(samples[0].instance, visibility=np.array([2, 1, 0], np.uint8))
     view = SampleView(CropStore([replace(samples[0], instance=hidden)], SIZE, CropCard()), DOTS, SIZE, CropCard())
-    batch = next(iter(PlainBatches(view.plain, _targets(occluded_is_negative=True).encode, 1, 1)))
-    assert batch.targets[0, 0].max() > 0.9
-    assert batch.targets[0, 1].min() < -0.9
-    assert not batch.targets[0, 2].any()
+    targets = _targets(occluded_is_negative=True)
+    batch = next(iter(PlainBatches(view.plain, targets.encode, 1, 1)))
+    maps = targets.maps(batch)[0]
+    assert maps[0].max() > 0.9
+    assert maps[1].min() < -0.9
+    assert not maps[2].any()
     assert batch.weights[0].tolist() == [1, 1, 0]
     assert batch.visible[0].tolist() == [1, 0, 0]

@@ -149,8 +149,8 @@ def test_too_large_batches_are_halved(labels, tmp_path, monkeypatch):
     step, sizes, said = PoseSteps.training_step, [], []
 
     def hungry(self, batch, number):
-        sizes.append(len(batch.images))
-        if len(batch.images) > 2:
+        sizes.append(len(batch.pixels))
+        if len(batch.pixels) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return step(self, batch, number)
 

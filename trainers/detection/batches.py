@@ -12,19 +12,17 @@ from torch import Tensor
 
 from cvat_export.labels import FloatArray
 from trainers.detection.image_views import ShownImage
-from trainers.model_card import InputCard
-from trainers.network_input import encode_input
 
 
 class DetectionBatch(NamedTuple):
     """What one step learns from; n images.
 
-    images: (n, 3, height, width). truth: (n, g, 4) xyxy in pixels of the input, of which those count that are present
-    (n, g). ignored, ignored_present: the same of where nothing is learnt. only_inside: (n,) whether nothing is learnt
-    outside the truth. samples: (n,) their places.
+    pixels: (n, height, width, 3) uint8 RGB. truth: (n, g, 4) xyxy in pixels of the input, of which those count that
+    are present (n, g). ignored, ignored_present: the same of where nothing is learnt. only_inside: (n,) whether nothing
+    is learnt outside the truth. samples: (n,) their places.
     """
 
-    images: Tensor
+    pixels: Tensor
     truth: Tensor
     present: Tensor
     ignored: Tensor
@@ -37,7 +35,6 @@ class DetectionBatch(NamedTuple):
 class BoxTargets:
     """How shown images become batches. smallest_px: subjects of a shorter side below it are ignored."""
 
-    input_card: InputCard
     smallest_px: float
 
     def encode(self, shown: Sequence[ShownImage], index: Sequence[int]) -> DetectionBatch:
@@ -48,7 +45,7 @@ class BoxTargets:
             [np.concatenate([one.ignored_xyxy, one.bbox_xyxy[small]]) for one, small in zip(shown, tiny, strict=True)]
         )
         return DetectionBatch(
-            torch.from_numpy(encode_input(self.input_card, np.stack([one.pixels for one in shown]))),
+            torch.from_numpy(np.stack([one.pixels for one in shown])),
             truth,
             present,
             ignored,

@@ -12,7 +12,7 @@ from trainers.detection.losses import detection_loss
 from trainers.detection.network import DetectorNetwork
 from trainers.detection.outputs import MOST_OVERLAP
 from trainers.nms import suppress
-from trainers.steps import Steps, as_channels_last
+from trainers.steps import Steps
 from trainers.training_config import DetectionConfig
 
 _LEAST_SCORE = 0.01  # below it a box changes no figure
@@ -31,13 +31,13 @@ class DetectionSteps(Steps[Boxes]):
         self._raw = torch.compile(network.raw) if config.compile else network.raw
 
     def training_step(self, batch: DetectionBatch, _: int) -> Tensor:
-        loss = self._loss(*self._raw(as_channels_last(batch.images)), batch)
-        self.log_loss("loss", loss, len(batch.images))
+        loss = self._loss(*self._raw(self.normalised(batch.pixels)), batch)
+        self.log_loss("loss", loss, len(batch.pixels))
         return loss
 
     def validation_step(self, batch: DetectionBatch, _: int) -> None:
-        logits, boxes = self.network.raw(as_channels_last(batch.images))
-        self.log_loss("validation_loss", self._loss(logits, boxes, batch), len(batch.images))
+        logits, boxes = self.network.raw(self.normalised(batch.pixels))
+        self.log_loss("validation_loss", self._loss(logits, boxes, batch), len(batch.pixels))
         self.estimates += [self._found(*one) for one in zip(boxes.float(), logits.sigmoid().float(), strict=True)]
 
     def _loss(self, logits: Tensor, boxes: Tensor, batch: DetectionBatch) -> Tensor:

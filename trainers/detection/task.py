@@ -58,7 +58,7 @@ class DetectionTask:
         self, network: nn.Module, batch_size: int, epoch: Callable[[], int], threads: int
     ) -> tuple[TrainingBatches[ShownImage, DetectionBatch], PlainBatches[ShownImage, DetectionBatch]]:
         """See `Task`."""
-        encode = BoxTargets(self.card.input, self._config.loss.smallest_px).encode
+        encode = BoxTargets(self._config.loss.smallest_px).encode
         weights = np.array([image.weight for image in self._data.split.training])
         draw = partial(self._training.changed, settings=self._config.augmentation)
         training = TrainingBatches(draw, encode, weights, batch_size, self._config.seed, epoch, threads)

@@ -81,7 +81,7 @@ def _create(name: str, indices: list[int], input_size: Size) -> tuple[nn.Module,
     for told in ({}, {"img_size": (height, width)}):
         try:
             options: dict[str, Any] = {"features_only": True, "out_indices": indices, **told}
-            model = timm.create_model(name, pretrained=False, **options)
+            model = _without_unused_stages(timm.create_model(name, pretrained=False, **options))
             with torch.no_grad():
                 maps = model.eval()(torch.zeros(1, 3, height, width))
             return model.train(), maps
@@ -92,6 +92,14 @@ def _create(name: str, indices: list[int], input_size: Size) -> tuple[nn.Module,
         f"backbone {name!r}: does not take inputs of {width} x {height} (width x height): {reason}; take another size, "
         "or a convolutional backbone, which takes any"
     ) from refusals[0]
+
+
+def _without_unused_stages(model: Any) -> nn.Module:
+    """timm's mobile networks keep, and run, the stages behind the last map that is asked for."""
+    if asked := getattr(model, "_stage_out_idx", None):
+        model.blocks = model.blocks[: max(asked)]
+    wanted: nn.Module = model
+    return wanted
 
 
 def _listed(strides: Sequence[int]) -> str:
