@@ -2,15 +2,16 @@
 # make test      the fast tests           make test-slow   the long ones too
 # make check     what CI runs: format, lint, types, tests
 # make setup     everything, in .venv     make benchmarks  the tables of the README
+# make models    train the models that come with the install: DATA=folder, hours
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-CODE := annotator benchmarks cvat_export demo frame_tools tests trainers
+CODE := annotator benchmarks cvat_export demo frame_tools recipes tests trainers
 
-.PHONY: help demo test test-slow check format lint types setup benchmarks clean
+.PHONY: help demo test test-slow check format lint types setup models benchmarks clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -53,7 +54,11 @@ lint: $(VENV)/all.stamp
 	@$(BIN)/ruff check $(CODE)
 
 types: $(VENV)/all.stamp
-	@$(BIN)/mypy annotator cvat_export demo frame_tools trainers
+	@$(BIN)/mypy annotator cvat_export demo frame_tools recipes trainers
+
+models: $(VENV)/all.stamp
+	@test -n "$(DATA)" || { echo "say make models DATA=folder, the one that holds coco_people, lspet and scenes"; exit 1; }
+	@$(BIN)/python -m recipes.make "$(DATA)" "$(or $(WORK),.models)"
 
 benchmarks: $(VENV)/all.stamp
 	@for benchmark in choose_frames preannotate "preannotate --files torch"; do \

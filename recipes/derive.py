@@ -97,7 +97,7 @@ def _lspet(data: Path) -> Dataset:
     sources = PERSON.skeleton.sources_in(skeleton)
     images = []
     for image_id, image in zip(ids, dataset.images, strict=True):
-        people = tuple(_with_face(person, sources, proposals.get(image_id)) for person in image.instances)
+        people = tuple(with_face(person, sources, proposals.get(image_id)) for person in image.instances)
         images.append(LabelledImage(image.file_name, image.width, image.height, people))
     return Dataset((PERSON,), tuple(images))
 
@@ -106,7 +106,7 @@ def _text(data: Path, name: str) -> str:
     return (data / name / "annotations/person_keypoints_train.json").read_text("utf-8")
 
 
-def _with_face(person: Instance, sources: Sequence[int | None], proposal: npt.NDArray[np.float32] | None) -> Instance:
+def with_face(person: Instance, sources: Sequence[int | None], proposal: npt.NDArray[np.float32] | None) -> Instance:
     xy = np.zeros((len(sources), 2), np.float32)
     visibility = np.zeros(len(sources), np.uint8)
     for joint, source in enumerate(sources):
@@ -149,11 +149,11 @@ def _propose(images: Path, output: Path, detection: Path, pose: Path) -> list[Pr
 
 
 def _agreed(one: Prediction, other: Prediction) -> LabelledImage:
-    found = [_agreed_person(one, other, row) for row in range(len(one.boxes))]
+    found = [agreed_person(one, other, row) for row in range(len(one.boxes))]
     return LabelledImage(one.file_name, one.width, one.height, tuple(person for person in found if person))
 
 
-def _agreed_person(one: Prediction, other: Prediction, row: int) -> Instance | None:
+def agreed_person(one: Prediction, other: Prediction, row: int) -> Instance | None:
     """None where too few joints agree to believe in a person; without joints where they are too few for a pose."""
     box = one.boxes.bbox_xyxy[row]
     longer = float((box[2:] - box[:2]).max())

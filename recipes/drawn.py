@@ -22,13 +22,13 @@ QUALITY = 88
 LIGHTEST, DARKEST = np.array([232, 196, 172]), np.array([104, 76, 60])  # skins lie between the two
 
 
-def write_drawn(folder: Path) -> Dataset:
+def write_drawn(folder: Path, pictures: int = PICTURES) -> Dataset:
     """The pictures in `folder`, and the labels of them, named by their files alone."""
     random = np.random.default_rng(SEED)
     places = [park(WIDTH, HEIGHT, HORIZON, evening) for evening in (False, True)] + [hall(WIDTH, HEIGHT, HORIZON)]
     folder.mkdir(parents=True, exist_ok=True)
     images = []
-    for number in range(PICTURES):
+    for number in range(pictures):
         moment = _moment(places[number % len(places)], random)
         name = f"drawn_{number:04d}.jpg"
         write_bytes(folder / name, encode_image(moment.expose(), ".jpg", QUALITY))

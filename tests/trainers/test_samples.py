@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +16,12 @@ from trainers.codecs import decode_heatmaps, encode_heatmaps
 from trainers.crop_store import CropStore
 from trainers.crops import crop_affines, crop_image
 from trainers.model_card import CropCard
+from trainers.network_input import encode_input
 from trainers.samples import SampleView, TeacherJoints
+from trainers.steps import Steps
 from trainers.targets import Targets
+from trainers.task import card_origin
+from trainers.training_config import parse_config
 
 SIZE = (96, 128)
 GEOMETRY = Augmentation(
@@ -134,6 +139,33 @@ def test_colours_change_and_the_source_does_not():
     np.testing.assert_array_equal(pixels, before)
     assert all(one.shape == pixels.shape and one.dtype == np.uint8 for one in changed)
     assert len({one.tobytes() for one in changed}) == 20
+
+
+def _bars(size=(64, 48)):
+    """Upright bars of many widths, in colours that a wrong order of channels would change."""
+    columns = np.cumsum(np.arange(size[0]) % 7 == 0) % 2 * 160 + 40
+    return np.broadcast_to((columns[None, :, None] * [1.0, 0.6, 0.2]), (size[1], size[0], 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("harm", ["coarse", "noise", "compression"])
+def test_a_worse_camera_changes_pixels_and_neither_places_nor_colours(harm):
+    pixels = _bars()
+    settings = GEOMETRY.model_copy(update={f"{harm}_probability": 1.0})
+    changed = [change_colours(pixels, settings, np.random.default_rng(seed)).astype(float) for seed in range(10)]
+    assert all(one.shape == pixels.shape for one in changed)
+    assert min(np.abs(one - pixels).mean() for one in changed) > 0.5
+    for one in changed:
+        np.testing.assert_allclose(one.mean(axis=(0, 1)), pixels.mean(axis=(0, 1)), atol=12)
+        shifts = [np.abs(np.roll(one, shift, axis=1) - pixels)[:, 4:-4].mean() for shift in (-3, 0, 3)]
+        assert shifts[1] == min(shifts)
+
+
+def test_a_step_normalises_pixels_as_the_card_says():
+    config = parse_config({"data": {"train": "labels.json"}, "input": {"width": 96, "height": 128}}, "test")
+    steps: Steps = Steps(torch.nn.Conv2d(3, 1, 1), config, 1)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 128, 96, 3), dtype=np.uint8)
+    given = encode_input(card_origin(config)["input"], pixels)
+    np.testing.assert_allclose(steps.normalised(torch.from_numpy(pixels)).numpy(), given, atol=1e-6)
 
 
 def test_unlabelled_joints_stay_unlabelled_and_teachers_follow_the_change(samples):

@@ -1,0 +1,75 @@
+"""Train the models that come with the install: python -m recipes.make DATA WORK.
+
+Hours on two cores. Each step goes on where it was stopped, and is not done again once it has ended. WORK gets the
+derived labels, a run a recipe, and `released/` with what annotator/models holds. See docs/models.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from recipes.derive import derive
+
+RECIPES = ("pose-coarse", "annotator-pose", "annotator-person")  # in this order: the first is where the others start
+RELEASED = ("annotator-pose", "annotator-person")
+LOG = ("config.yaml", "metrics.csv")  # of a run, kept beside its model
+
+
+def train(recipe: str, work: Path) -> None:
+    """Train a recipe in WORK/runs, or go on with it; one that has ended stays as it is."""
+    run = work / "runs" / recipe
+    if (run / "config.yaml").exists():
+        _annotator(work, "train", "--resume", str(run))
+    else:
+        _annotator(work, "train", str(Path(__file__).with_name(f"{recipe}.yaml")), "-o", str(run))
+
+
+def export(recipe: str, work: Path) -> None:
+    """Write the model and its log as annotator/models holds them."""
+    run, released = work / "runs" / recipe, work / "released" / recipe
+    released.mkdir(parents=True, exist_ok=True)
+    target = released / f"{recipe}.xml"
+    _annotator(
+        work, "export", str(run / "best.ckpt"), "--format", "openvino", "--half", "-o", str(target), "--overwrite"
+    )
+    for name in LOG:
+        shutil.copyfile(run / name, released / name)
+
+
+def main() -> None:
+    """Run the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    options = parser.parse_args()
+    work = options.work.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    _link(work / "data", options.data.absolute())
+    derive(work / "data", work / "derived")
+    for recipe in RECIPES:
+        train(recipe, work)
+    for recipe in RELEASED:
+        export(recipe, work)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Recipes name their data below the folder that they are made in."""
+    if not target.is_dir():
+        sys.exit(f"{target}: no such folder, expected the one that holds coco_people, lspet and scenes")
+    if link.is_symlink():
+        link.unlink()
+    link.symlink_to(target, target_is_directory=True)
+
+
+def _annotator(work: Path, *arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name("annotator")), *arguments]
+    if code := subprocess.run(command, cwd=work).returncode:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
