@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +55,38 @@ def evaluate_boxes(
     progress: Callable[[int], object] = lambda _: None,
 ) -> BoxEvaluation:
     """Run a detector, as `load_detector` names it, on labelled images and measure its boxes. Raises AnnotatorError."""
-    found = list(_detect(detector, data.images, options, execution, progress))
-    truth = true_boxes(data.images)
+    found = detect_boxes(detector, data.images, options, execution, progress)
+    return measure_boxes(detector, found, data.images, options)
+
+
+def detect_boxes(
+    spec: str,
+    images: Sequence[BoxedImage],
+    options: BoxOptions,
+    execution: Execution = Execution(),
+    progress: Callable[[int], object] = lambda _: None,
+) -> list[Boxes]:
+    """Of any score that average precision looks at, one value an image. Raises AnnotatorError."""
+    detector = load_detector(spec, DetectionOptions(min_score=_LEAST_SCORE), execution)
+    found: list[Boxes] = []
+    for batch in batches(images, options.batch_size):
+        found += detector.detect(
+            [detector.prepare(image.file_name, read_again(image.image, image.file_name)) for image in batch]
+        )
+        progress(len(batch))
+    return found
+
+
+def measure_boxes(
+    detector: str, found: Sequence[Boxes], images: Sequence[BoxedImage], options: BoxOptions
+) -> BoxEvaluation:
+    """The boxes that a detector found, by the labels of their images."""
+    truth = true_boxes(images)
     table, tally = match_boxes(truth, found), tally_boxes(truth, found, options.min_score)
-    grouping = Grouping.by_name([image.group for image in data.images])
+    grouping = Grouping.by_name([image.group for image in images])
     groups = len(grouping.names)
     draws = draw_groups(groups, options.resamples, options.seed)
-    empty = np.array([not len(image.bbox_xyxy) and not len(image.ignored_xyxy) for image in data.images])
+    empty = np.array([not len(image.bbox_xyxy) and not len(image.ignored_xyxy) for image in images])
     ratios = {
         **{_recall(size): (tally.found[size], tally.wanted[size]) for size in BOX_SIZES},
         "false_boxes": (tally.false, np.ones(len(found))),
@@ -101,21 +126,6 @@ def boxes_as_json(one: BoxEvaluation, other: BoxEvaluation | None) -> dict[str, 
         content["against"] = {**_plain(other), "differences": differences_as_json(one, other)}
     plain: dict[str, Any] = without_nan(content)
     return plain
-
-
-def _detect(
-    spec: str,
-    images: Sequence[BoxedImage],
-    options: BoxOptions,
-    execution: Execution,
-    progress: Callable[[int], object],
-) -> Iterator[Boxes]:
-    detector = load_detector(spec, DetectionOptions(min_score=_LEAST_SCORE), execution)
-    for batch in batches(images, options.batch_size):
-        yield from detector.detect(
-            [detector.prepare(image.file_name, read_again(image.image, image.file_name)) for image in batch]
-        )
-        progress(len(batch))
 
 
 def _recall(size: str) -> str:

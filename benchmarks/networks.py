@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,3 +71,15 @@ def _export_yolo(weights: Path) -> Path:
 
     exported = YOLO(weights).export(format="onnx", dynamic=True, simplify=False, imgsz=DETECTOR_SIDE, verbose=False)
     return Path(exported)
+
+
+def export_yolo11n(folder: Path) -> Path:
+    """YOLO11n of COCO's 80 classes as OpenVINO's folder, at the size at which it is used."""
+    from annotator.detectors.ultralytics import import_ultralytics
+
+    import_ultralytics()
+    from ultralytics import YOLO
+
+    with contextlib.chdir(folder):  # where Ultralytics writes what has no file yet
+        exported = YOLO("yolo11n.yaml").export(format="openvino", imgsz=DETECTOR_SIDE, verbose=False, device="cpu")
+    return folder / exported

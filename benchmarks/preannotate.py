@@ -25,7 +25,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -36,14 +36,17 @@ from annotator.detector import DetectionOptions
 from annotator.doctor import processor_name
 from annotator.estimators import EstimatorOptions, TwoStage, load_estimator
 from annotator.inputs import InputImage, find_inputs
+from annotator.pose_model import Crops
 from annotator.preannotation import LabelOptions, output_paths, preannotate
 from annotator.run_folder import RunFolder
 from benchmarks.networks import write_networks
 from demo.film import film
 from frame_tools.images import encode_image
+from trainers.network_input import encode_input
 from trainers.runtimes import Execution, Session
 
 BATCH = 8
+_WITHOUT_PICTURES = LabelOptions(report_pictures=0)
 
 
 def main() -> None:
@@ -54,50 +57,51 @@ def main() -> None:
         images = arguments.images or _demo_images(work / "demo")
         paths = sorted(images.glob("*.jpg"))[: arguments.count]
         models = write_networks(work, arguments.files)
-        job = _Job(paths, models, Execution(runtime=arguments.runtime, precision=arguments.precision), arguments, work)
+        boxes = DetectionOptions(min_score=0.5, max_subjects=arguments.people)
+        execution = Execution(runtime=arguments.runtime, precision=arguments.precision)
+        estimator = load_two_stage(*map(str, models), boxes, execution)
+        naive = estimator
+        if arguments.files == "torch":
+            naive = load_two_stage(*map(str, models), boxes, Execution(runtime="torch"))
+        job = _JobAndLoop(paths, estimator, work, naive, boxes)
         print(f"{processor_name()}, {os.cpu_count()} cores; {len(paths)} images, {job.crops} crops")
         print(f"pipeline: {_executed(job.detector)}, {_executed(job.pose)}")
         print(f"naive:    {_executed(job.naive_detector)}, {_executed(job.naive_pose)}")
         ways = {"bare": job.bare, "pipeline": job.pipeline, "naive": job.naive}
-        _report(_measure(ways, arguments.rounds), len(paths))
+        _report(measure_ways(ways, arguments.rounds), len(paths))
 
 
-class _Job:
-    """The same work done in three ways; building it loads the models and makes the bare way's batches."""
+def load_two_stage(detection: str, pose: str, boxes: DetectionOptions, execution: Execution) -> TwoStage:
+    """As `annotator preannotate` loads them."""
+    estimator = load_estimator(EstimatorOptions(detection, pose, batch_size=BATCH, boxes=boxes, execution=execution))
+    assert isinstance(estimator, TwoStage)
+    return estimator
+
+
+def sessions_of(estimator: TwoStage) -> tuple[Session, Session]:
+    """The detector's, which must be a network, and the pose model's."""
+    assert estimator.detector.session is not None
+    return estimator.detector.session, estimator.model.session
+
+
+class Job:
+    """The pipeline's work and the bare models' on the same images; building it makes the bare way's batches."""
 
     def __init__(
-        self,
-        paths: list[Path],
-        models: tuple[Path, Path],
-        execution: Execution,
-        arguments: argparse.Namespace,
-        work: Path,
+        self, paths: list[Path], estimator: TwoStage, work: Path, options: LabelOptions = _WITHOUT_PICTURES
     ) -> None:
-        self.paths, self.work = paths, work
-        self.options = DetectionOptions(min_score=0.5, max_subjects=arguments.people)
-        estimator = self._load(models, execution)
-        self.estimator = estimator
+        self.paths, self.estimator, self.work, self.options = paths, estimator, work, options
         self.inputs = find_inputs([str(path) for path in paths])
+        self.detector, self.pose = sessions_of(estimator)
         loaded = [image for item in self.inputs for load in item.loaders() if isinstance(image := load(), InputImage)]
         prepared = [estimator.prepare(image.file_name, image.pixels) for image in loaded]
-        found = estimator.detect(prepared)
-        self.crops = sum(len(boxes) for boxes in found)
-        self.detector, self.pose = estimator.sessions.values()
-        naive = self._load(models, Execution(runtime="torch")) if arguments.files == "torch" else estimator
-        self.naive_detector, self.naive_pose = naive.sessions.values()
+        self.found = estimator.detect(prepared)
+        self.crops = sum(len(boxes) for boxes in self.found)
         self.sizes = [one.pixels.shape[:0:-1] for one in prepared]  # width, height
         self.detector_batches = _batches([one.pixels for one in prepared])
-        self.boxes = [boxes.bbox_xyxy for boxes in found]
-        rows = np.zeros((max(1, self.crops), 3, 256, 192), np.float32)
+        cut = [estimator.model.prepare(one.pixels, boxes) for one, boxes in zip(loaded, self.found, strict=True)]
+        rows = encode_input(estimator.model.card.input, Crops.concatenate(cut).pixels)
         self.pose_batches = [rows[i : i + BATCH] for i in range(0, self.crops, BATCH)]
-
-    def _load(self, models: tuple[Path, Path], execution: Execution) -> TwoStage:
-        detector, pose = map(str, models)
-        estimator = load_estimator(
-            EstimatorOptions(detector, pose, batch_size=BATCH, boxes=self.options, execution=execution)
-        )
-        assert isinstance(estimator, TwoStage)
-        return estimator
 
     def bare(self) -> None:
         """The models alone."""
@@ -108,12 +112,22 @@ class _Job:
 
     def pipeline(self) -> None:
         """The main job."""
-        out = self.work / "out"
-        shutil.rmtree(out, ignore_errors=True)
+        out = Path(tempfile.mkdtemp(dir=self.work)) / "out"
         folder = RunFolder(out, {}, output_paths(out))
         with folder.locked(overwrite=True):
-            options = LabelOptions(report_pictures=0)
-            preannotate(self.inputs, self.estimator, options, folder, workers=os.cpu_count() or 1)
+            preannotate(self.inputs, self.estimator, self.options, folder, workers=os.cpu_count() or 1)
+
+
+class _JobAndLoop(Job):
+    """A third way beside."""
+
+    def __init__(
+        self, paths: list[Path], estimator: TwoStage, work: Path, naive: TwoStage, options: DetectionOptions
+    ) -> None:
+        super().__init__(paths, estimator, work)
+        self.naive_options = options
+        self.naive_detector, self.naive_pose = sessions_of(naive)
+        self.boxes = [boxes.bbox_xyxy for boxes in self.found]
 
     def naive(self) -> None:
         """The loop that scripts have."""
@@ -124,7 +138,7 @@ class _Job:
             image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
             chw, scale, offset = letterbox(image, size)
             output = self.naive_detector.run(chw[None])[0]
-            best_boxes(output[0], self.options, scale, offset)
+            best_boxes(output[0], self.naive_options, scale, offset)
             for x1, y1, x2, y2 in boxes:  # the pipeline's, so that both cut the same number of crops
                 crop, matrix = cut(image, (x1, y1, x2, y2))
                 heatmaps = self.naive_pose.run(crop[None])[0][0]
@@ -181,7 +195,8 @@ def _executed(session: Session) -> str:
     return f"{session.runtime} {session.precision}"
 
 
-def _measure(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+def measure_ways(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each, interleaved round by round."""
     for way in ways.values():
         way()  # once unmeasured: caches, lazy compilation
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -21,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from trainers.metrics.bootstrap import draw_groups, interval, resample_ratio
+from benchmarks.released.data_sets import write_part
+from benchmarks.tables import with_interval
+from trainers.metrics.bootstrap import Interval, draw_groups, interval, resample_ratio
 
 RESAMPLES = 2000
 
@@ -182,13 +184,7 @@ def main() -> None:
 def write_held_out(labels: Path, run: Path) -> Path:
     """The labels of the images that a run kept for validation, beside the run; their images lie where they were."""
     names = set(json.loads((run / "run.json").read_text())["samples"]["validation_images"])
-    content = json.loads(labels.read_text())
-    images = [row for row in content["images"] if row["file_name"] in names]
-    ids = {row["id"] for row in images}
-    rows = [row for row in content["annotations"] if row["image_id"] in ids]
-    path = run.parent / f"held-out-{run.name}.json"
-    path.write_text(json.dumps({**content, "images": images, "annotations": rows}))
-    return path
+    return write_part(labels, names, run.parent / f"held-out-{run.name}.json")
 
 
 def train_arm(arm: Arm, seed: int, data: Path, run: Path, runs: Path) -> None:
@@ -226,8 +222,7 @@ def print_table(benchmark: Benchmark, test: str, labels: Path, data: Path, folde
     for name, runs in measured.items():
         cells = [_shown(runs, key) for key in ("AP", "AP50", "AP75", "mean_error_px")]
         low_high = interval(_pck(runs), _resampled_pck(runs), len(runs[0].right))
-        pck = f"{low_high.value:.3f} [{low_high.low:.3f}, {low_high.high:.3f}]"
-        print(f"| {name} | {len(runs)} | {pck} | {' | '.join(cells)} |")
+        print(f"| {name} | {len(runs)} | {with_interval(low_high)} | {' | '.join(cells)} |")
     for better, worse in benchmark.compared:
         differences = _resampled_pck(measured[better]) - _resampled_pck(measured[worse])
         found = interval(_pck(measured[better]) - _pck(measured[worse]), differences, len(measured[worse][0].right))
@@ -266,8 +261,7 @@ def _resampled_pck(runs: Sequence[Measured]) -> npt.NDArray[np.float64]:
 def _shown(runs: Sequence[Measured], key: str) -> str:
     """One run's figure with its interval, several runs' mean with their range."""
     if len(runs) == 1:
-        figure = runs[0].figures[key]
-        return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+        return with_interval(Interval(**runs[0].figures[key]))
     values = [run.figures[key]["value"] for run in runs]
     return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 

@@ -1,0 +1,50 @@
+"""The models that are measured: ours, and those of others in the data folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_CARDS = Path(__file__).parents[2] / "tests" / "cards"
+
+
+@dataclass(frozen=True)
+class NamedPoseModel:
+    """name: in tables. card: of a file that carries none."""
+
+    name: str
+    path: Path
+    card: Path | None = None
+
+
+@dataclass(frozen=True)
+class NamedDetector:
+    """name: in tables. spec: as --detection takes it."""
+
+    name: str
+    spec: str
+
+
+def movenet(data: Path) -> NamedPoseModel:
+    """Single person, for sports: 192×192."""
+    path = data / "models" / "movenet_lightning_int8.tflite"
+    return NamedPoseModel("MoveNet Lightning", path, _CARDS / "movenet_lightning.yaml")
+
+
+def blazepose(data: Path) -> NamedPoseModel:
+    """MediaPipe's landmark model, given upright crops where MediaPipe turns them along the body: 256×256."""
+    path = data / "models" / "blazepose_landmark_lite.tflite"
+    return NamedPoseModel("BlazePose lite", path, _CARDS / "blazepose_landmark_lite.yaml")
+
+
+def fastestdet(data: Path) -> NamedDetector:
+    """COCO's 80 classes."""
+    return NamedDetector("FastestDet", str(data / "models" / "fastestdet.onnx"))
+
+
+def blazepose_detector(data: Path) -> NamedDetector:
+    """See docs/detectors.md for what its boxes are."""
+    return NamedDetector("BlazePose's", str(data / "models" / "blazepose_detection.tflite"))
+
+
+HOG = NamedDetector("hog", "hog")
