@@ -16,7 +16,6 @@ from benchmarks.released.data_sets import (
     STRETCHES,
     coco_people,
     hand_boxed_frames,
-    kept_out,
     read_boxes,
     standing_people,
     without_people,
@@ -24,6 +23,7 @@ from benchmarks.released.data_sets import (
 )
 from benchmarks.released.models import NamedDetector
 from benchmarks.tables import figure_table
+from recipes.derive import EMPTY, kept_out
 from trainers.detection.boxed_images import BoxedData, BoxedImage
 from trainers.runtimes import Execution
 
@@ -94,7 +94,7 @@ def _data_sets(data: Path, folder: Path, limit: int | None) -> Iterator[tuple[st
     frames = hand_boxed_frames(data / "videos" / _VIDEO_WITH_PEOPLE, folder)
     boxed = read_boxes(frames)
     yield frames.name, replace(boxed, images=boxed.images[:limit])
-    for images in (data / "scenes" / "empty", data / "coco_people" / "negatives"):
-        files = kept_out(list(images.iterdir()))
-        yield f"{images.parent.name}/{images.name}, kept out of training", without_people(files[:limit])
+    for name in EMPTY:
+        files = kept_out((data / name).iterdir())
+        yield f"{name}, kept out of training", without_people(files[:limit])
     yield _VIDEO_WITHOUT, without_people(write_frames(data / "videos" / _VIDEO_WITHOUT, folder, limit=limit), STRETCHES)

@@ -12,11 +12,11 @@ import numpy as np
 from frame_tools.frame import frame_file_name
 from frame_tools.images import encode_image
 from frame_tools.video import open_video
+from recipes.derive import STANDING_TEST
 from trainers.detection.boxed_images import BoxedData, BoxedImage, read_boxed_images
 from trainers.image_files import ImageRef, read_size
 from trainers.source_reading import LabelSource
 
-STANDING = 300  # the first, in the order of the file
 STRETCHES = 10  # of a video, which are resampled as wholes: neighbours show the same people in the same place
 HAND_BOXES = Path(__file__).parents[2] / "tests" / "truth" / "people_one_by_one_boxes.json"
 
@@ -37,8 +37,8 @@ def coco_people(data: Path, folder: Path, limit: int | None = None) -> LabelledS
 
 def standing_people(data: Path, folder: Path, limit: int | None = None) -> LabelledSet:
     """The first, one person each."""
-    count = min(limit or STANDING, STANDING)
-    name = f"standing_people, the first {STANDING}"
+    count = min(limit or STANDING_TEST, STANDING_TEST)
+    name = f"standing_people, the first {STANDING_TEST}"
     return _labelled(name, data / "standing_people", "person_keypoints.json", folder, count)
 
 
@@ -60,11 +60,6 @@ def write_part(labels: Path, file_names: Collection[str], path: Path) -> Path:
     rows = [row for row in content["annotations"] if row["image_id"] in ids]
     path.write_text(json.dumps({**content, "images": images, "annotations": rows}))
     return path
-
-
-def kept_out(files: Sequence[Path]) -> list[Path]:
-    """Those of pictures without labels that no training of ours sees: every third by name."""
-    return sorted(files, key=lambda path: path.name)[::3]
 
 
 def read_boxes(labelled: LabelledSet) -> BoxedData:

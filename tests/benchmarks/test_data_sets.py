@@ -6,14 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.released.data_sets import STANDING, kept_out, read_boxes, standing_people, without_people, write_part
+from benchmarks.released.data_sets import read_boxes, standing_people, without_people, write_part
 from frame_tools.images import encode_image
-
-
-def test_every_third_by_name_is_kept_out():
-    files = [Path(folder) / f"{name}.jpg" for folder, name in (("b", "07"), ("a", "10"), ("c", "01"), ("a", "03"))]
-    assert [path.name for path in kept_out(files)] == ["01.jpg", "10.jpg"]
-    assert kept_out(files) == kept_out(files[::-1])
+from recipes.derive import STANDING_TEST
 
 
 def test_a_part_has_its_own_subjects_and_everything_else(tmp_path):
@@ -24,11 +19,11 @@ def test_a_part_has_its_own_subjects_and_everything_else(tmp_path):
     assert content["categories"] == [{"id": 1, "name": "person"}]
 
 
-@pytest.mark.parametrize(("limit", "count"), [(None, STANDING), (STANDING + 10, STANDING), (7, 7)])
+@pytest.mark.parametrize(("limit", "count"), [(None, STANDING_TEST), (STANDING_TEST + 10, STANDING_TEST), (7, 7)])
 def test_of_standing_people_the_first_in_the_files_order(tmp_path, limit, count):
     annotations = tmp_path / "standing_people" / "annotations"
     annotations.mkdir(parents=True)
-    _write_labels(annotations / "person_keypoints.json", STANDING + 20)
+    _write_labels(annotations / "person_keypoints.json", STANDING_TEST + 20)
     labelled = standing_people(tmp_path, tmp_path, limit)
     images = json.loads(labelled.source.path.read_text())["images"]
     assert [row["file_name"] for row in images] == [f"{number}.jpg" for number in range(count)]
@@ -49,7 +44,7 @@ def test_frames_of_a_video_are_resampled_in_stretches(tmp_path):
 @pytest.mark.shared_data
 def test_standing_people_are_one_a_picture(shared_data, tmp_path):
     boxed = read_boxes(standing_people(shared_data, tmp_path))
-    assert [len(image.bbox_xyxy) for image in boxed.images] == [1] * STANDING
+    assert [len(image.bbox_xyxy) for image in boxed.images] == [1] * STANDING_TEST
 
 
 def _write_labels(path: Path, count: int) -> Path:

@@ -1,11 +1,13 @@
 """What the recipes believe of their teachers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from annotator.predictions import FrameSource, Prediction
 from cvat_export.labels import Boxes, Instance, Keypoints, Visibility
-from recipes.derive import FACE_JOINTS, PERSON, agreed_person, with_face
+from recipes.derive import FACE_JOINTS, PERSON, agreed_person, kept_out, with_face
 from recipes.drawn import write_drawn
 
 JOINTS = 17
@@ -81,3 +83,9 @@ def test_drawn_people_are_where_their_labels_say(tmp_path):
     for person in people:
         inside = person.xy[person.visibility == Visibility.VISIBLE]
         assert (inside >= person.bbox_xyxy[:2] - 2).all() and (inside <= person.bbox_xyxy[2:] + 2).all()
+
+
+def test_every_third_by_name_is_kept_out():
+    files = [Path(folder) / f"{number:02}.jpg" for number, folder in enumerate("bacbacb")]
+    assert [path.name for path in kept_out(files)] == ["00.jpg", "03.jpg", "06.jpg"]
+    assert kept_out(files) == kept_out(files[::-1])
