@@ -24,6 +24,7 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
     "evaluate": "evaluate",
     "export": "export",
     "draw": "draw",
+    "models": "models",
     "doctor": "doctor",
 }
 KNOWN_ERRORS = (AnnotatorError, CvatExportError, FrameToolsError, TrainersError)

@@ -19,6 +19,7 @@ import PIL.Image
 
 from annotator.detector import DetectionOptions
 from annotator.estimators import EstimatorOptions, load_estimator
+from annotator.named_models import DEFAULT_POSE
 from annotator.pipeline import judge_visibility
 from annotator.predictions import FrameSource, Prediction
 from cvat_export.labels import Visibility
@@ -32,7 +33,7 @@ class PoseFunction:
 
     def __init__(
         self,
-        pose: str,
+        pose: str = DEFAULT_POSE,
         detection: str | None = None,
         pose_card: str | None = None,
         skeleton: str | None = None,

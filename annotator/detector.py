@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator.errors import AnnotatorError
+from annotator.named_models import find_model
 from cvat_export.labels import Boxes, FloatArray
 from trainers.runtimes import Execution, Session
 
+BUILT_IN_DETECTORS = ("hog", "full-frame")
 RgbImage = npt.NDArray[np.uint8]  # (height, width, 3), upright
 
 
@@ -59,7 +61,7 @@ def detect_image(detector: Detector, file_name: str, image: RgbImage) -> Boxes:
 
 
 def load_detector(spec: str, options: DetectionOptions, execution: Execution) -> Detector:
-    """The detector that `spec` names: `hog`, `full-frame`, a COCO .json whose boxes are used, or a model file.
+    """The detector that `spec` names: `hog`, `full-frame`, a COCO .json whose boxes are used, a model's name or file.
 
     Raises AnnotatorError, CvatExportError or TrainersError before any image is touched.
     """
@@ -71,16 +73,14 @@ def load_detector(spec: str, options: DetectionOptions, execution: Execution) ->
         from annotator.detectors.full_frame import FullFrameDetector
 
         return FullFrameDetector()
-    path = Path(spec)
-    if not path.exists():
-        raise AnnotatorError(f"detector {spec!r}: no such file, and not one of the built-in hog, full-frame")
+    path = find_model(spec, other_names=BUILT_IN_DETECTORS).path
     if path.suffix == ".json":
         from annotator.detectors.coco_boxes import load_coco_boxes
 
         return load_coco_boxes(path, options)
     from annotator.detectors.model_file import load_model_file
 
-    return load_model_file(path, options, execution)
+    return load_model_file(Path(spec), options, execution)
 
 
 def select_classes(available: Sequence[str], wanted: Sequence[str], where: str) -> tuple[int, ...]:

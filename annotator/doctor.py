@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from annotator.named_models import SHIPPED
 from trainers.errors import TrainersError
 from trainers.runtimes import Execution, open_session
 from trainers.runtimes.session import Precision, RuntimeName
@@ -48,7 +49,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Trial:
-    """A tiny network run once. milliseconds: None where it failed; problem says why."""
+    """A network run once. milliseconds: None where it failed; problem says why."""
 
     runtime: str
     device: str
@@ -82,6 +83,20 @@ def try_runtimes() -> Iterator[Trial]:
             script = _write_torchscript(Path(folder) / "tiny.torchscript")
             for device in _torch_devices():
                 yield from _try("torch", script, device)
+
+
+def try_shipped_models() -> Iterator[tuple[str, Trial]]:
+    """Each model that comes with the install, by its name, run on one image."""
+    from annotator.model_inspection import inspect_model
+
+    for name in SHIPPED:
+        try:
+            runs = inspect_model(Path(name), Execution()).runs
+        except (TrainersError, OSError) as error:
+            yield name, Trial("none", "", "", None, str(error))
+            continue
+        for run in runs:
+            yield name, Trial(run.runtime, run.device, run.precision, run.milliseconds, run.problem)
 
 
 def _try(runtime: RuntimeName, path: Path, device: str) -> Iterator[Trial]:

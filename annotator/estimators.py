@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,13 +13,15 @@ from annotator.detector import DetectionOptions, Detector, RgbImage, load_detect
 from annotator.detectors.network import NetworkDetector
 from annotator.detectors.yolo_pose import load_one_stage
 from annotator.errors import AnnotatorError
-from annotator.pose_model import Crops, PoseModel, load_pose_model
+from annotator.named_models import DEFAULT_DETECTOR, DEFAULT_POSE, LARGER_INPUT
+from annotator.pose_model import Crops, PoseModel, carries_pose_card, load_pose_model
 from annotator.predictions import ModelIdentity
 from cvat_export.joint_mapping import map_joints
 from cvat_export.labels import Boxes, Keypoints
 from cvat_export.skeleton import Skeleton, read_skeleton
 from trainers.runtimes import Execution, Session
 
+Quality = Literal["fast", "best"]
 T = TypeVar("T")
 
 
@@ -144,13 +146,19 @@ class OneStage:
 
 @dataclass(frozen=True)
 class EstimatorOptions:
-    """Which models, and how they are run. skeleton: a name or a file; None for the pose model's own joints."""
+    """Which models, and how they are run. skeleton: a name or a file; None for the pose model's own joints.
 
-    detection: str | None
-    pose: str
+    detection: None for a pose model that finds subjects by itself, and for any other the detector that comes with the
+    install; the same as `pose` for the former alone. quality: best is the flip test, where the card allows it, and
+    the detector's larger input, where there is one.
+    """
+
+    detection: str | None = None
+    pose: str = DEFAULT_POSE
     pose_card: Path | None = None
     skeleton: str | None = None
     flip_test: bool = False
+    quality: Quality = "fast"
     batch_size: int = 8
     boxes: DetectionOptions = DetectionOptions()
     execution: Execution = Execution()
@@ -159,11 +167,20 @@ class EstimatorOptions:
 def load_estimator(options: EstimatorOptions) -> PoseEstimator:
     """Load the models. Raises AnnotatorError or TrainersError before any work if they cannot do the job."""
     wanted = read_skeleton(options.skeleton) if options.skeleton else None
-    if options.detection is None or options.detection == options.pose:
+    if options.detection == options.pose or (options.detection is None and not _is_top_down(options)):
         return _load_one_stage(options, wanted)
-    detector = load_detector(options.detection, options.boxes, options.execution)
+    detection = options.detection or DEFAULT_DETECTOR
+    if options.quality == "best":
+        detection = LARGER_INPUT.get(detection, detection)
+    detector = load_detector(detection, options.boxes, options.execution)
     model = load_pose_model(Path(options.pose), options.pose_card, options.execution, options.flip_test)
+    if options.quality == "best":
+        model = replace(model, flip_test=model.card.flip_test)
     return TwoStage(detector, model, _labelled(model.skeleton, wanted, options.pose), options.batch_size)
+
+
+def _is_top_down(options: EstimatorOptions) -> bool:
+    return options.pose_card is not None or carries_pose_card(Path(options.pose))
 
 
 def _load_one_stage(options: EstimatorOptions, wanted: Skeleton | None) -> OneStage:
@@ -171,8 +188,8 @@ def _load_one_stage(options: EstimatorOptions, wanted: Skeleton | None) -> OneSt
         model = load_one_stage(Path(options.pose), options.boxes, options.execution)
     except AnnotatorError as error:
         raise AnnotatorError(
-            f"{error}. Without --detection, --pose must be an Ultralytics pose model, which finds people by itself; "
-            "for any other say --detection hog, a detector's model file, a COCO file with boxes, or full-frame"
+            f"{error}. A --pose model without a card must be an Ultralytics pose model, which finds people by itself; "
+            "for any other give its card with --pose-card, see docs/model-cards.md"
         ) from error
     if options.flip_test or options.pose_card:
         raise AnnotatorError(f"{options.pose}: --flip-test and --pose-card are for top-down pose models only")
@@ -198,7 +215,7 @@ def _labelled(own: Skeleton, wanted: Skeleton | None, where: str) -> Skeleton:
     if all(source is None for source in wanted.sources_in(own)):
         raise AnnotatorError(
             f"{where}: none of its joints ({', '.join(own.joints)}) has a name of skeleton {wanted.name} "
-            f"({', '.join(wanted.joints)}); give other names under 'aliases' in a skeleton file"
+            f"({', '.join(wanted.joints)}); give other names under 'aliases' in a skeleton file, or another pose model"
         )
     return wanted
 

@@ -174,7 +174,7 @@ def _load_model(request: ModelRequest) -> PoseModel:
 def _load_estimator(request: ModelRequest) -> PoseEstimator:
     return load_estimator(
         EstimatorOptions(
-            detection=None if request.one_stage else request.detection,
+            detection=str(request.pose) if request.one_stage else request.detection,
             pose=str(request.pose),
             pose_card=request.card,
             flip_test=request.flip_test,

@@ -10,6 +10,7 @@ import numpy as np
 
 from annotator.errors import AnnotatorError
 from annotator.evaluated_poses import Poses
+from annotator.named_models import find_model, is_shipped
 from cvat_export.dataset import LabelledImage
 from cvat_export.skeleton import DEFAULT_SIGMA, Skeleton, read_skeleton
 from trainers.label_sources import LabelledData, LabelSource, inspect_labels
@@ -128,21 +129,28 @@ def sigmas_from_second(data: LabelledData, second: Poses) -> SigmaEstimate:
 
 
 def store_calibration(model: Path, card: Path | None, calibration: Calibration) -> Path:
-    """Write it into the card that the model will be used with; the file that was written. Raises TrainersError.
+    """Write it into the card that the model will be used with; the file that was written.
 
     Our checkpoints carry their card; beside any other model <stem>.card.json is written, which goes before .yaml.
+    Raises TrainersError, and AnnotatorError for a model that comes with the install.
     """
     from trainers.runtimes import Execution, open_session
     from trainers.runtimes.formats import ModelFormat, identify
 
-    file = identify(model)
+    path = find_model(model).path
+    if is_shipped(path):
+        raise AnnotatorError(
+            f"{model}: comes with the install and stays as it is; calibrate a copy: annotator models add {path} "
+            "--name NAME"
+        )
+    file = identify(path)
     if file.format is ModelFormat.CHECKPOINT and card is None:
         from trainers.checkpoint import read_checkpoint, write_checkpoint
 
-        checkpoint = read_checkpoint(model)
+        checkpoint = read_checkpoint(path)
         fitted = checkpoint.card.model_copy(update={"calibration": calibration})
-        write_checkpoint(model, replace(checkpoint, card=fitted))
-        return model
+        write_checkpoint(path, replace(checkpoint, card=fitted))
+        return path
     from annotator.pose_model import find_card
     from cvat_export.atomic import write_text
 

@@ -11,15 +11,17 @@ import numpy.typing as npt
 
 from annotator.detector import RgbImage
 from annotator.errors import AnnotatorError
+from annotator.named_models import find_model
 from cvat_export.labels import Boxes, Keypoints, Visibility
 from cvat_export.skeleton import Skeleton
 from trainers.card_template import card_template
 from trainers.crops import Affines, crop_affines, crop_image, invert_affines, transform_points
-from trainers.model_card import ModelCard, pose_card_from_metadata, read_card
+from trainers.model_card import ModelCard, card_from_metadata, pose_card_from_metadata, read_card
 from trainers.model_run import run_model
 from trainers.pose_decoding import InputJoints, check_card, decode_outputs
 from trainers.runtimes import Execution, Session, open_session
 from trainers.runtimes.formats import hash_model, identify
+from trainers.runtimes.metadata import read_metadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,17 +88,18 @@ class PoseModel:
 
 
 def load_pose_model(path: Path, card_path: Path | None, execution: Execution, flip_test: bool = False) -> PoseModel:
-    """Open a model, find its card and run it once, so that what does not fit is known before any image is read.
+    """Open a model by its name or path, find its card and run it once, before any image is read.
 
     Raises TrainersError where model or card are not what they should be, AnnotatorError where there is no card.
     """
-    model = identify(path)
-    session = open_session(path, execution)
+    place = find_model(path)
+    model = identify(place.path)
+    session = open_session(model.path, execution)
     card = find_card(model.path, card_path, session)
     if flip_test and not card.flip_test:
         raise AnnotatorError(f"{path}: its card says flip_test: false; leave --flip-test out")
     check_card(card, session)
-    return PoseModel(card, session, path.name, hash_model(model), flip_test)
+    return PoseModel(card, session, place.name, hash_model(model), flip_test)
 
 
 def find_card(path: Path, card_path: Path | None, session: Session) -> ModelCard:
@@ -108,16 +111,33 @@ def find_card(path: Path, card_path: Path | None, session: Session) -> ModelCard
         return read_card(card_path)
     if (embedded := pose_card_from_metadata(session.metadata, str(path))) is not None:
         return embedded
-    beside = [path.with_name(f"{path.stem}.card.{suffix}") for suffix in ("json", "yaml", "yml")]
-    for candidate in beside:
+    for candidate in cards_beside(path):
         if candidate.is_file():
             return read_card(candidate)
     template = card_template(path.stem, session.inputs, session.outputs)
+    name = cards_beside(path)[1].name
     raise AnnotatorError(
-        f"{path}: a pose model without a card: neither the file nor {beside[1].name} beside it says what its numbers "
+        f"{path}: a pose model without a card: neither the file nor {name} beside it says what its numbers "
         "mean. Complete this card, save it under that name or give it with --pose-card; see docs/model-cards.md.\n\n"
         f"{template}"
     )
+
+
+def cards_beside(path: Path) -> list[Path]:
+    """Where a model's card may lie, the first that is looked at first."""
+    return [path.with_name(f"{path.stem}.card.{suffix}") for suffix in ("json", "yaml", "yml")]
+
+
+def carries_pose_card(path: Path) -> bool:
+    """Whether a pose model's card lies in the model, by name or path, or beside it; nothing is opened for it.
+
+    Raises TrainersError where the file is no model, or its card is damaged.
+    """
+    model = identify(find_model(path).path)
+    metadata = read_metadata(model)
+    if card := card_from_metadata(metadata, str(path)):
+        return isinstance(card, ModelCard)
+    return any(beside.is_file() for beside in cards_beside(model.path))
 
 
 def estimate_image(model: PoseModel, image: RgbImage, boxes: Boxes) -> Keypoints:

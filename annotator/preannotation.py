@@ -149,7 +149,8 @@ def _write_dataset(folder: RunFolder, estimator: PoseEstimator, options: LabelOp
         crops = CropWriter(out, options.crop_padding_px).dataset(predictions, category)
         _write_coco(crops, out / CROPS_FOLDER, crops_archive_path(out))
     bad = [BadInput(row["file"], row["error"]) for row in errors]
-    write_prediction_report(out, predictions, bad, category, options.report_pictures)
+    models = {"detector": estimator.detection, "pose model": estimator.pose}
+    write_prediction_report(out, predictions, bad, category, options.report_pictures, models)
 
 
 def _write_coco(dataset: Dataset, folder: Path, archive: Path) -> None:

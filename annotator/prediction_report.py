@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from annotator.inputs import BadInput
-from annotator.predictions import Prediction
+from annotator.predictions import ModelIdentity, Prediction
 from annotator.report import PICTURES, Tile, charts, contact_sheet, histogram, section, table, write_page
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Category
@@ -22,7 +22,12 @@ _PICTURE_SIDE_PX = 960
 
 
 def write_prediction_report(
-    out: Path, predictions: Sequence[Prediction], bad: Sequence[BadInput], category: Category, pictures: int
+    out: Path,
+    predictions: Sequence[Prediction],
+    bad: Sequence[BadInput],
+    category: Category,
+    pictures: int,
+    models: Mapping[str, ModelIdentity],
 ) -> None:
     """Write OUT/report.html with at most `pictures` images: those with people by doubt, then empty ones in order."""
     ranked = sorted(predictions, key=lambda p: (len(p.boxes) == 0, -round(p.doubt, 4)))  # stable: then file order
@@ -36,6 +41,7 @@ def write_prediction_report(
         f"proposals of {category.name}": subjects,
         "images without any": sum(len(prediction.boxes) == 0 for prediction in predictions),
         "inputs skipped": len(bad),
+        **{role: model.name + (f" ({model.sha256[:8]})" if model.sha256 else "") for role, model in models.items()},
     }
     left_out = f" {len(predictions) - len(shown)} more images are not shown." if len(shown) < len(predictions) else ""
     sections = [

@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 FRAMES = 24
+SHIPPED_MODELS_KNOW_THE_FIGURES = False  # whether the drawn footage is for them, or for the marker models
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,8 +42,8 @@ def models(folder: Path) -> None:
 @main.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=".demo", show_default=True)
 @click.option("--video", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A video of yours.")
-@click.option("--detection", help="Detector for --video.  [default: hog]")
-@click.option("--pose", help="Pose model for --video.")
+@click.option("--detection", help="Detector for --video.  [default: as annotator preannotate]")
+@click.option("--pose", help="Pose model for --video.  [default: as annotator preannotate]")
 @click.option("--pose-card", help="Card of that pose model.")
 def run(output: Path, video: Path | None, detection: str | None, pose: str | None, pose_card: str | None) -> None:
     """Choose frames of a video and pre-annotate them: the footage drawn here, or a --video of yours."""
@@ -52,36 +53,37 @@ def run(output: Path, video: Path | None, detection: str | None, pose: str | Non
     if video is None:
         _run_drawn(output)
     else:
-        _run_yours(output, video, detection or "hog", pose, pose_card)
+        _run_yours(output, video, {"--detection": detection, "--pose": pose, "--pose-card": pose_card})
 
 
 def _run_drawn(output: Path) -> None:
     from cvat_export.coco import read_coco
     from demo.comparison import compare
-    from demo.marker_models import write_models
 
     video, truth = output / "walkers.mp4", output / "walkers_truth.json"
     _draw(video, truth)
-    detector, pose = write_models(output / "models")
-    click.echo(
-        "The toolkit has no models of its own yet. These two find the colour markers that the drawn figures wear,\n"
-        "and nothing else: they show the way of the data, not what a trained model can do."
-    )
+    models = [] if SHIPPED_MODELS_KNOW_THE_FIGURES else _marker_models(output)
     _choose_frames(video, output)
-    # OpenVINO would take bf16 on some machines: fine for trained weights, too coarse for a detector that counts pixels.
-    _preannotate(output, ["--detection", str(detector), "--pose", str(pose), "--precision", "f32"])
+    _preannotate(output, models)
     click.echo(f"Against the truth: {compare(read_coco(truth), read_coco(output / 'out'))}")
 
 
-def _run_yours(output: Path, video: Path, detection: str, pose: str | None, pose_card: str | None) -> None:
+def _marker_models(output: Path) -> list[str]:
+    """The options that use them."""
+    from demo.marker_models import write_models
+
+    detector, pose = write_models(output / "models")
+    click.echo(
+        "These two models find the colour markers that the drawn figures wear, and nothing else: they show the way of\n"
+        "the data, not what a trained model can do. With VIDEO=match.mp4 the demo runs the models of the install."
+    )
+    # OpenVINO would take bf16 on some machines: fine for trained weights, too coarse for a detector that counts pixels.
+    return ["--detection", str(detector), "--pose", str(pose), "--precision", "f32"]
+
+
+def _run_yours(output: Path, video: Path, models: dict[str, str | None]) -> None:
     _choose_frames(video, output)
-    if pose is None:
-        click.echo(
-            "The toolkit has no pose model of its own yet. With one of yours (TorchScript, ONNX, OpenVINO, TFLite):\n"
-            f"  make demo VIDEO={shlex.quote(str(video))} POSE=model [POSE_CARD=card.yaml] [DETECTION={detection}]"
-        )
-        return
-    _preannotate(output, ["--detection", detection, "--pose", pose, *(["--pose-card", pose_card] if pose_card else [])])
+    _preannotate(output, [word for option, value in models.items() if value for word in (option, value)])
 
 
 def _draw(video: Path, truth: Path | None) -> None:

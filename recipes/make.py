@@ -16,6 +16,8 @@ from recipes.derive import derive
 
 RECIPES = ("pose-coarse", "annotator-pose", "annotator-person")  # in this order: the first is where the others start
 RELEASED = ("annotator-pose", "annotator-person")
+LARGER = {"annotator-person": ("annotator-person-large", "640x640")}  # recipe -> the model of the same weights
+LICENCE = "Apache-2.0"
 LOG = ("config.yaml", "metrics.csv")  # of a run, kept beside its model
 
 
@@ -32,10 +34,11 @@ def export(recipe: str, work: Path) -> None:
     """Write the model and its log as annotator/models holds them."""
     run, released = work / "runs" / recipe, work / "released" / recipe
     released.mkdir(parents=True, exist_ok=True)
-    target = released / f"{recipe}.xml"
-    _annotator(
-        work, "export", str(run / "best.ckpt"), "--format", "openvino", "--half", "-o", str(target), "--overwrite"
-    )
+    command = ("export", str(run / "best.ckpt"), "--format", "openvino", "--half", "--licence", LICENCE, "--overwrite")
+    _annotator(work, *command, "-o", str(released / f"{recipe}.xml"))
+    if recipe in LARGER:
+        name, size = LARGER[recipe]
+        _annotator(work, *command, "-o", str(released / f"{name}.xml"), "--input-size", size)
     for name in LOG:
         shutil.copyfile(run / name, released / name)
 

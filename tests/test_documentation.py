@@ -29,7 +29,8 @@ def test_help_has_an_example_and_says_what_is_written(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_explained(name):
     command = group.get_command(None, name)
-    unexplained = [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
+    parameters = [p for one in (command, *getattr(command, "commands", {}).values()) for p in one.params]
+    unexplained = [p.name for p in parameters if isinstance(p, click.Option) and not p.help]
     assert not unexplained
 
 
@@ -41,6 +42,8 @@ def test_options_in_examples_exist(document):
         if "annotator" not in words[:1] or len(words) < 2 or words[1] not in COMMANDS:
             continue
         command = group.get_command(None, words[1])
+        if isinstance(command, click.Group) and words[2:3] and words[2] in command.commands:
+            command = command.commands[words[2]]
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         used = {word.split("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)}
         assert used <= known | {"--help", "--debug"}, line

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from trainers.checkpoint import read_checkpoint, restore_network
+from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.export_formats import EXPORT_FORMATS
 from trainers.label_sources import LabelSource, read_labels
@@ -20,6 +22,7 @@ from trainers.model_run import run_blank
 from trainers.parity import MOST_INPUTS, MOST_PX, Parity, compare_points, find_points, read_points, spread_inputs
 from trainers.run_files import RunFiles
 from trainers.runtimes import Execution, open_session
+from trainers.runtimes.checkpoint_session import run_checkpoint
 from trainers.runtimes.formats import RUNTIMES, identify
 
 
@@ -36,6 +39,27 @@ class Exported:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class CardChanges:
+    """What an export says otherwise than its checkpoint. input_size: (width, height) that a detector takes."""
+
+    input_size: Size | None = None
+    licence: str | None = None
+
+    def apply(self, card: Card) -> Card:
+        """The card with these changes. Raises TrainersError for the input of a pose model."""
+        update: dict[str, object] = {} if self.licence is None else {"licence": self.licence}
+        if self.input_size is not None:
+            if not isinstance(card, DetectorCard):
+                raise TrainersError(
+                    f"input size: {card.name!r} is a pose model, which knows joints at the size of its training alone; "
+                    "expected a detector"
+                )
+            width, height = self.input_size
+            update["input"] = card.input.model_copy(update={"width": width, "height": height})
+        return card.model_copy(update=update)
+
+
 def export_checkpoint(
     path: Path,
     export_format: str,
@@ -44,17 +68,19 @@ def export_checkpoint(
     half: bool = False,
     trust: bool = False,
     overwrite: bool = False,
+    changes: CardChanges = CardChanges(),
 ) -> Exported:
-    """Write a checkpoint in one of EXPORT_FORMATS, beside it unless `output` says where.
+    """Write a checkpoint, its card changed, in one of EXPORT_FORMATS, beside it unless `output` says where.
 
-    pixels: real RGB crops (n, height, width, 3) at the size of the card's input, on which the file has to find the
-    joints that the checkpoint finds, in every runtime here that opens it. half: 16 bit weights, OpenVINO only. Raises
-    TrainersError where it does not, with the figure, and leaves nothing behind.
+    pixels: real RGB crops (n, height, width, 3) at the size of the changed card's input, on which the file has to find
+    the joints that the checkpoint finds, in every runtime here that opens it. half: 16 bit weights, OpenVINO only.
+    Raises TrainersError where it does not, with the figure, and leaves nothing behind.
     """
     target = _target(path, export_format, output, half, overwrite)
     checkpoint = read_checkpoint(path)
+    checkpoint = replace(checkpoint, card=changes.apply(checkpoint.card))
     _check_crops(checkpoint.card, pixels)
-    reference = open_session(path, Execution("torch", "cpu", "f32", trust))
+    reference = run_checkpoint(checkpoint, Execution("torch", "cpu", "f32", trust))
     read_points(checkpoint.card, run_blank(checkpoint.card, reference))  # its checks
     card = _by_place(checkpoint.card, [output.name for output in reference.outputs])
     expected, milliseconds = find_points(card, reference, pixels)
@@ -75,16 +101,22 @@ def export_checkpoint(
     return Exported(target, tuple(parities), milliseconds, tuple(notes))
 
 
-def read_run_crops(checkpoint: Path) -> npt.NDArray[np.uint8] | None:
-    """The crops that a training left beside its checkpoint, None where there are none. Raises TrainersError."""
+def read_run_crops(checkpoint: Path, size: Size | None = None) -> npt.NDArray[np.uint8] | None:
+    """The crops that a training left beside its checkpoint, None where there are none. Raises TrainersError.
+
+    size: (width, height) to scale them to, if any.
+    """
     path = RunFiles(checkpoint.parent).parity
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive["pixels"])[:MOST_INPUTS]
+            crops = np.asarray(archive["pixels"])[:MOST_INPUTS]
     except Exception as error:  # numpy raises whatever it stumbles over
         raise TrainersError(f"{path}: damaged: {error}; name labelled images with --data instead") from error
+    if size is None or crops.ndim != 4 or crops.shape[2:0:-1] == size:
+        return crops
+    return np.stack([cv2.resize(crop, size) for crop in crops])
 
 
 def cut_labelled_inputs(card: Card, labels: Path) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annotator.commands.options import execution_options, json_option
+from annotator.named_models import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
     from annotator.detector import Detector
@@ -83,7 +84,7 @@ class WantType(click.ParamType):
 @click.option("--end", help="Skip what is from here on; written as --start is.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another choice.")
 @click.option("--want", type=WantType(), multiple=True, help="Hard cases to have among the frames, see below.")
-@click.option("--detection", help="Detector, as in preannotate: hog, a model file, …")
+@click.option("--detection", help="Detector, as in preannotate: a name, hog, a model file, …")
 @execution_options
 @click.option("--report", is_flag=True, help="Write report.html.")
 @click.option(
@@ -137,7 +138,9 @@ def _check_options(options: dict[str, Any]) -> None:
     if len(set(kinds)) < len(kinds):
         raise click.UsageError(f"--want {max(kinds, key=kinds.count)} is given twice")
     if (blind := [kind for kind in kinds if kind != "blurry"]) and not options["detection"]:
-        raise click.UsageError(f"--want {blind[0]} needs --detection: only a detector can tell")
+        raise click.UsageError(
+            f"--want {blind[0]} needs --detection, such as {DEFAULT_DETECTOR}: only a detector can tell"
+        )
     if not every and sum(count for _, count in options["want"]) > options["count"]:
         raise click.UsageError(f"the --want counts add up to more than -n {options['count']}, of which they are part")
 

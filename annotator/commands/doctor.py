@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Example:
   annotator doctor
+  annotator doctor annotator-pose
   annotator doctor yolo11n.onnx --runtime onnxruntime"""
 
 _SHOWN_CHARACTERS = 100  # of a metadata value; --json has it whole
@@ -31,7 +32,7 @@ _SHOWN_CHARACTERS = 100  # of a metadata value; --json has it whole
 @execution_options
 @json_option
 def command(model: Path | None, as_json: bool, **execution: Any) -> int:
-    """Print what is installed and try what works here; with MODEL, say everything about that file and run it once.
+    """Print what is installed and try what works here; with MODEL, a file or a name, say all about it and run it.
 
     Exits 1 where nothing can run MODEL.
     """
@@ -49,12 +50,14 @@ def command(model: Path | None, as_json: bool, **execution: Any) -> int:
 
 
 def _report_installation(as_json: bool) -> int:
-    from annotator.doctor import describe_machine, installed_packages, try_runtimes
+    from annotator.doctor import describe_machine, installed_packages, try_runtimes, try_shipped_models
 
     machine, packages = describe_machine(), installed_packages()
     if as_json:
         trials = [asdict(trial) for trial in try_runtimes()]
-        content = {"machine": machine, "packages": [asdict(one) for one in packages], "runtimes": trials}
+        models = [{"name": name, **asdict(trial)} for name, trial in try_shipped_models()]
+        packed = [asdict(one) for one in packages]
+        content = {"machine": machine, "packages": packed, "runtimes": trials, "models": models}
         click.echo(json.dumps(content))
         return 0
     for key, value in machine.items():
@@ -64,6 +67,9 @@ def _report_installation(as_json: bool) -> int:
     click.echo("\nruntimes, each tried on a tiny network")
     for trial in try_runtimes():
         click.echo(_trial_line(trial))
+    click.echo("\nmodels that come with the install, each tried on one image")
+    for name, trial in try_shipped_models():
+        click.echo(f"  {name:<24}{_trial_line(trial).lstrip()}")
     return 0
 
 

@@ -17,6 +17,7 @@ EPILOG = """\b
 Examples:
   annotator export runs/1/best.ckpt --format onnx
   annotator export runs/1/best.ckpt --format openvino --half -o edge/cats.xml
+  annotator export runs/2/best.ckpt --format openvino --input-size 640x640 --licence CC-BY-4.0
   annotator export --card-only theirs.torchscript --card theirs.card.yaml -o ours.torchscript
 \b
 Writes one of, with its card inside, for any number of images at a time:
@@ -29,6 +30,9 @@ Nothing is written unless the file finds the checkpoint's joints: on real crops,
 installed, the p99 of the distances must be below 0.5 pixels of the network's input."""
 
 
+_FOR_CHECKPOINTS = ("export_format", "half", "input_size", "licence", "data")
+
+
 @click.command(epilog=EPILOG)
 @click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(
@@ -39,6 +43,12 @@ installed, the p99 of the distances must be below 0.5 pixels of the network's in
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: beside the checkpoint]")
 @click.option("--half", is_flag=True, help="Keep the weights as 16 bit floats (openvino): half the size.")
+@click.option(
+    "--input-size",
+    metavar="WIDTHxHEIGHT",
+    help="Input of a detector: a larger one finds smaller subjects, more slowly. [default: as it was trained]",
+)
+@click.option("--licence", help="To be named in the card.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True),
@@ -74,11 +84,12 @@ def command(model: Path, as_json: bool, card_only: bool, **options: Any) -> None
 def _export(model: Path, options: dict[str, Any]) -> Exported:
     from annotator.errors import AnnotatorError
     from trainers.checkpoint import read_checkpoint
-    from trainers.export import cut_labelled_inputs, export_checkpoint, read_run_crops
+    from trainers.export import CardChanges, cut_labelled_inputs, export_checkpoint, read_run_crops
     from trainers.run_files import RunFiles
 
-    card = read_checkpoint(model).card
-    pixels = cut_labelled_inputs(card, options["data"]) if options["data"] else read_run_crops(model)
+    changes = CardChanges(_size(options["input_size"]), options["licence"])
+    card = changes.apply(read_checkpoint(model).card)
+    pixels = cut_labelled_inputs(card, options["data"]) if options["data"] else read_run_crops(model, card.input.size)
     if pixels is None:
         raise AnnotatorError(
             f"{model}: there is no {RunFiles(model.parent).parity.name} beside it to compare the exported file on; "
@@ -92,11 +103,21 @@ def _export(model: Path, options: dict[str, Any]) -> Exported:
         half=options["half"],
         trust=options["trust"],
         overwrite=options["overwrite"],
+        changes=changes,
     )
 
 
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= 8192 and 0 < int(height) <= 8192):
+        raise click.UsageError(f"--input-size {text!r}: expected WIDTHxHEIGHT in pixels, such as 640x640")
+    return int(width), int(height)
+
+
 def _write_card(model: Path, options: dict[str, Any]) -> Path:
-    given = [f"--{name.replace('export_', '')}" for name in ("export_format", "half", "data") if options[name]]
+    given = [f"--{name.replace('export_', '').replace('_', '-')}" for name in _FOR_CHECKPOINTS if options[name]]
     if given:
         raise click.UsageError(f"{given[0]} does not go with --card-only: the model stays as it is")
     if options["card"] is None:

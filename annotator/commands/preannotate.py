@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annotator.commands.options import batch_options, execution_options, json_option
+from annotator.named_models import DEFAULT_DETECTOR, DEFAULT_POSE, LARGER_INPUT
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -21,6 +22,7 @@ EXIT_SKIPPED = 3
 
 EPILOG = """\b
 Example:
+  annotator preannotate frames -o out
   annotator preannotate frames -o out --detection yolo11n.pt --pose pose.torchscript.pt
 \b
 Writes:
@@ -42,11 +44,16 @@ A run that was stopped goes on when the same command is given again, and ends wi
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the dataset to.")
 @click.option(
     "--detection",
-    help="Detector: hog (built in), a model file (Ultralytics .pt, .torchscript, .onnx, OpenVINO folder; FastestDet; "
-    "BlazePose's detector), a COCO file whose boxes are used, or full-frame. Not needed when --pose finds people by "
-    "itself.",
+    help="Detector: a name of annotator models, hog (built in), a model file (Ultralytics .pt, .torchscript, .onnx, "
+    "OpenVINO folder; FastestDet; BlazePose's detector), a COCO file whose boxes are used, or full-frame. "
+    f"[default: {DEFAULT_DETECTOR}, unless --pose finds people by itself]",
 )
-@click.option("--pose", required=True, help="Pose model: TorchScript, pt2, ONNX, OpenVINO or TFLite file.")
+@click.option(
+    "--pose",
+    default=DEFAULT_POSE,
+    show_default=True,
+    help="Pose model: a name of annotator models, or a TorchScript, pt2, ONNX, OpenVINO or TFLite file.",
+)
 @click.option(
     "--pose-card",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -71,6 +78,13 @@ A run that was stopped goes on when the same command is given again, and ends wi
     show_default=True,
     help="Joints scored lower are proposed as not labelled.",
 )
+@click.option(
+    "--quality",
+    type=click.Choice(("fast", "best")),
+    default="fast",
+    show_default=True,
+    help=f"best: the flip test, and {LARGER_INPUT[DEFAULT_DETECTOR]} for {DEFAULT_DETECTOR}; slower, finds more.",
+)
 @click.option("--flip-test", is_flag=True, help="Average with the mirrored image: slower, a little better.")
 @execution_options
 @batch_options
@@ -94,6 +108,12 @@ def command(images: tuple[str, ...], output: Path, as_json: bool, **options: Any
     estimator = _load_estimator(options)
     for name, session in estimator.sessions.items():
         click.echo(f"{name}: {session.runtime} on {session.device} in {session.precision}", err=True)
+    if options["category"] != "person" and estimator.pose.name == DEFAULT_POSE:
+        click.echo(
+            f"{DEFAULT_POSE} knows people; each is labelled {options['category']!r}. For other subjects say "
+            "--detection and --pose",
+            err=True,
+        )
     label_options = LabelOptions(
         category=options["category"],
         min_joint_score=options["min_joint_score"],
@@ -127,16 +147,17 @@ def _load_estimator(options: dict[str, Any]) -> PoseEstimator:
     from annotator.estimators import EstimatorOptions, load_estimator
     from trainers.runtimes import Execution
 
-    names = [name.strip() for name in (options["classes"] or "").split(",")]
+    classes = [name.strip() for name in (options["classes"] or "").split(",")]
     boxes = DetectionOptions(
-        classes=tuple(name for name in names if name),
+        classes=tuple(name for name in classes if name),
         min_score=options["min_score"],
         iou=options["iou"],
         max_subjects=options["max_people"],
         min_size_px=options["min_size"],
     )
     execution = Execution(options["runtime"], options["device"], options["precision"], options["trust"])
-    chosen = {name: options[name] for name in ("detection", "pose", "pose_card", "skeleton", "flip_test", "batch_size")}
+    names = ("detection", "pose", "pose_card", "skeleton", "flip_test", "quality", "batch_size")
+    chosen = {name: options[name] for name in names}
     return load_estimator(EstimatorOptions(**chosen, boxes=boxes, execution=execution))
 
 

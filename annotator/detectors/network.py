@@ -84,6 +84,16 @@ class NetworkDetector:
         """Joints of a subject; 0 for a mere detector."""
         return self._head.joint_count
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """All that it knows, by class id."""
+        return self._head.class_names
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width, height) that images are scaled into."""
+        return self._input.card.size
+
     def prepare(self, file_name: str, image: RgbImage) -> PreparedImage:
         """The image as the network takes it."""
         return self._input.encode(image)

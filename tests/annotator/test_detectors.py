@@ -46,7 +46,10 @@ def write_coco(path, annotations, images=(("a.jpg", 80, 60),), categories=("pers
 def test_full_frame_is_one_box_only_by_its_name():
     boxes = detect_image(load("full-frame"), "a.jpg", GREY)
     assert boxes.bbox_xyxy.tolist() == [[0, 0, 80, 60]]
-    with pytest.raises(AnnotatorError, match=r"no such file, and not one of the built-in hog, full-frame"):
+    with pytest.raises(
+        AnnotatorError,
+        match=r"no such file, and no model of that name; there are annotator-person, .*, hog, full-frame",
+    ):
         load("fullframe")
 
 

@@ -1,6 +1,7 @@
 """The doctor's trials and its report on a model."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from annotator.commands.doctor import command
 from annotator.doctor import TINY_ONNX, installed_packages, try_runtimes
+from annotator.named_models import SHIPPED
 
 
 def run(*arguments):
@@ -47,11 +49,13 @@ def test_the_report_names_what_is_installed_and_what_a_missing_extra_brings(monk
     assert result.exit_code == 0, result.output
     assert "pip install 'cvat-pose-annotator[review]' brings looking through datasets in FiftyOne" in result.output
     assert "  openvino     cpu      f32   works" in result.output
+    assert re.search("annotator-pose +openvino +cpu +[a-z0-9]+ +works", result.output)
 
 
 def test_the_report_as_json():
     content = json.loads(run("--json").output)
-    assert {"machine", "packages", "runtimes"} == set(content)
+    assert {"machine", "packages", "runtimes", "models"} == set(content)
+    assert {one["name"]: one["problem"] for one in content["models"]} == dict.fromkeys(SHIPPED, "")
     assert {"name": "numpy", "extra": None} | {"version": content["packages"][0]["version"]} == content["packages"][0]
 
 

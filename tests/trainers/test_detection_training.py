@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import torch
 
+from annotator.detector import DetectionOptions, load_detector
+from tests.annotator.marker_networks import marker_card
 from tests.trainers.boxed_pictures import write_pictures
 from trainers.checkpoint import read_checkpoint
 from trainers.detection.steps import DetectionSteps
 from trainers.errors import TrainersError
-from trainers.export import cut_labelled_inputs, export_checkpoint, read_run_crops
+from trainers.export import CardChanges, cut_labelled_inputs, export_checkpoint, read_run_crops
 from trainers.export_formats import EXPORT_FORMATS
 from trainers.model_card import DetectorCard, card_from_metadata, dump_card, pose_card_from_metadata
 from trainers.run_files import RunFiles
-from trainers.runtimes import open_session
+from trainers.runtimes import Execution, open_session
 from trainers.runtimes.metadata import CARD_KEY
 from trainers.training import resume, train
 from trainers.training_config import DetectionConfig, dump_config, parse_config
@@ -87,6 +89,26 @@ def test_exports_find_the_same_boxes(trained, tmp_path, export_format):
     assert done.parities and all(parity.p99_px < 0.05 and parity.points > 10 for parity in done.parities)
     card = card_from_metadata(open_session(done.path).metadata, "export")
     assert card == read_checkpoint(trained.best).card
+
+
+def test_a_detector_is_exported_for_a_larger_input(trained, tmp_path):
+    changes = CardChanges(input_size=(192, 128), licence="CC0-1.0")
+    pixels = read_run_crops(trained.best, (192, 128))
+    assert pixels.shape[1:] == (128, 192, 3)
+    done = export_checkpoint(trained.best, "openvino", pixels, tmp_path / "large.xml", changes=changes)
+    session = open_session(done.path)
+    card = card_from_metadata(session.metadata, "export")
+    assert (card.input.size, card.licence) == ((192, 128), "CC0-1.0")
+    assert all(parity.p99_px < 0.05 and parity.points > 10 for parity in done.parities)  # with torch at that size
+    detector = load_detector(str(done.path), DetectionOptions(), Execution(precision="f32"))
+    assert detector.input_size == (192, 128)
+    boxes, scores = session.run(np.zeros((1, 3, 128, 192), np.float32))
+    assert boxes.shape == (1, 24 * 16 + 12 * 8 + 6 * 4, 4) and scores.shape == boxes.shape[:2]
+
+
+def test_a_pose_models_input_stays_as_it_was_trained():
+    with pytest.raises(TrainersError, match="input size: 'markers-stride' is a pose model"):
+        CardChanges(input_size=(64, 64)).apply(marker_card("stride"))
 
 
 def test_inputs_to_compare_exports_on_are_whole_images(trained, labels):

@@ -384,6 +384,8 @@ def test_the_command_needs_images_to_compare_on(checkpoints, tmp_path):
         (["--card-only"], "--card-only needs --card"),
         (["--card-only", "--card", "{card}", "--format", "onnx"], "--format does not go with --card-only"),
         (["--format", "tensorrt"], "'tensorrt' is not one of"),
+        (["--format", "onnx", "--input-size", "640"], "--input-size '640': expected WIDTHxHEIGHT"),
+        (["--card-only", "--card", "{card}", "--licence", "MIT"], "--licence does not go with --card-only"),
     ],
 )
 def test_misuse_of_the_command(checkpoints, tmp_path, arguments, said):

@@ -71,16 +71,20 @@ def identify(path: Path) -> ModelFile:
     raise TrainersError(f"{path}: not a model: {_guess(path, head)}; expected {_KNOWN}")
 
 
-def hash_model(model: ModelFile) -> str:
-    """SHA-256 of the model, hexadecimal: of its file, and of the weights beside it (an IR's .bin, ONNX's .data)."""
-    digest = hashlib.sha256()
-    parts = [model.path]
+def model_parts(model: ModelFile) -> tuple[Path, ...]:
+    """The model's file, and the weights beside it: an IR's .bin, ONNX's .data."""
     if model.format is ModelFormat.OPENVINO_IR:
-        parts.append(model.path.with_suffix(".bin"))
+        return model.path, model.path.with_suffix(".bin")
     external = model.path.with_name(f"{model.path.name}.data")  # as torch's exporter names it
     if model.format is ModelFormat.ONNX and external.is_file():
-        parts.append(external)
-    for part in parts:
+        return model.path, external
+    return (model.path,)
+
+
+def hash_model(model: ModelFile) -> str:
+    """SHA-256 of the model, hexadecimal, with the weights beside its file."""
+    digest = hashlib.sha256()
+    for part in model_parts(model):
         with part.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
