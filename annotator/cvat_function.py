@@ -39,9 +39,9 @@ class PoseFunction:
         skeleton: str | None = None,
         category: str = "person",
         min_score: float = 0.25,
-        min_joint_score: float = 0.2,
+        min_joint_score: float | None = None,
     ) -> None:
-        self._category, self._min_score, self._min_joint_score = category, min_score, min_joint_score
+        self._category, self._min_score = category, min_score
         self._estimator = load_estimator(
             EstimatorOptions(
                 detection,
@@ -51,6 +51,8 @@ class PoseFunction:
                 boxes=DetectionOptions(min_score=min(min_score, _LEAST_SCORE)),
             )
         )
+        own = self._estimator.min_joint_score
+        self._min_joint_score = own if min_joint_score is None else min_joint_score
 
     @cached_property
     def spec(self) -> cvataa.DetectionFunctionSpec:

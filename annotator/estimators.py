@@ -19,6 +19,7 @@ from annotator.predictions import ModelIdentity
 from cvat_export.joint_mapping import map_joints
 from cvat_export.labels import Boxes, Keypoints
 from cvat_export.skeleton import Skeleton, read_skeleton
+from trainers.model_card import MIN_JOINT_SCORE
 from trainers.runtimes import Execution, Session
 
 Quality = Literal["fast", "best"]
@@ -44,8 +45,13 @@ class PoseEstimator(Protocol):
         ...
 
     @property
-    def sessions(self) -> dict[str, Session]:
-        """What executes each model file, by the model's name."""
+    def sessions(self) -> tuple[tuple[str, Session], ...]:
+        """What executes each model file, with the model's name; two files may have the same."""
+        ...
+
+    @property
+    def min_joint_score(self) -> float:
+        """Joints scored lower are proposed as not labelled, where the user says nothing else."""
         ...
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:
@@ -83,9 +89,13 @@ class TwoStage:
         return ModelIdentity(self.model.name, self.model.sha256)
 
     @property
-    def sessions(self) -> dict[str, Session]:
-        found = {self.detector.name: self.detector.session} if self.detector.session else {}
-        return {**found, self.model.name: self.model.session}
+    def sessions(self) -> tuple[tuple[str, Session], ...]:
+        found = ((self.detector.name, self.detector.session),) if self.detector.session else ()
+        return (*found, (self.model.name, self.model.session))
+
+    @property
+    def min_joint_score(self) -> float:
+        return self.model.card.min_joint_score
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:
         return self.detector.prepare(file_name, image)
@@ -128,8 +138,12 @@ class OneStage:
         return self.detection
 
     @property
-    def sessions(self) -> dict[str, Session]:
-        return {self.model.name: self.model.session}
+    def sessions(self) -> tuple[tuple[str, Session], ...]:
+        return ((self.model.name, self.model.session),)
+
+    @property
+    def min_joint_score(self) -> float:
+        return MIN_JOINT_SCORE
 
     def prepare(self, file_name: str, image: RgbImage) -> Any:
         return self.model.prepare(file_name, image)

@@ -27,10 +27,14 @@ Progress = Callable[[int], object]  # called with the number of inputs that have
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How proposals become labels. crop_padding_px: None unless every subject's crop is wanted as a dataset too."""
+    """How proposals become labels.
+
+    min_joint_score: None for what the pose model's card says. crop_padding_px: None unless every subject's crop is
+    wanted as a dataset too.
+    """
 
     category: str = "person"
-    min_joint_score: float = 0.2
+    min_joint_score: float | None = None
     crop_padding_px: int | None = None
     report_pictures: int = 500
 
@@ -111,9 +115,11 @@ class _ShardWriter:
 
     def write(self, shard: FinishedShard) -> FinishedShard:
         predictions = []
+        wanted = self.options.min_joint_score
+        least = self.estimator.min_joint_score if wanted is None else wanted
         for image, raw in shard.rows:
             write_bytes(self.folder.path / "images" / image.file_name, image.content)
-            prediction = judge_visibility(raw, self.options.min_joint_score)
+            prediction = judge_visibility(raw, least)
             predictions.append(prediction.to_json(self.estimator.detection, self.estimator.pose))
             if self.options.crop_padding_px is not None:
                 CropWriter(self.folder.path, self.options.crop_padding_px).write(image.pixels, prediction)

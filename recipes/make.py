@@ -14,7 +14,7 @@ from pathlib import Path
 
 from recipes.derive import derive
 
-RECIPES = ("pose-coarse", "annotator-pose", "annotator-person")  # in this order: the first is where the others start
+RECIPES = ("pose-coarse", "pose-finer", "annotator-pose", "annotator-person")  # each begins where one before it ended
 RELEASED = ("annotator-pose", "annotator-person")
 LARGER = {"annotator-person": ("annotator-person-large", "640x640")}  # recipe -> the model of the same weights
 LICENCE = "Apache-2.0"

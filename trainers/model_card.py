@@ -32,6 +32,7 @@ from trainers.runtimes.metadata import CARD_KEY
 from trainers.strict_values import StrictPart, describe_problems
 
 Output = int | str  # which output of the model: its place, from the end if negative, or its name
+MIN_JOINT_SCORE = 0.2  # of models that name none
 Channels = tuple[float, float, float]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Value = TypeVar("Value")
@@ -154,7 +155,11 @@ def _skeleton(value: Any, info: ValidationInfo) -> Skeleton:
 
 
 class ModelCard(StrictPart):
-    """Everything that the toolkit must know of a pose model. flip_test: whether it may be run on mirrored crops."""
+    """Everything that the toolkit must know of a pose model.
+
+    flip_test: whether it may be run on mirrored crops. min_joint_score: joints scored lower are proposed as not
+    labelled, where the user says nothing else.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -165,6 +170,7 @@ class ModelCard(StrictPart):
     head: Annotated[HeatmapHead | SimccHead | CoordinatesHead, Field(discriminator="kind")]
     flip_test: bool = True
     calibration: Calibration | None = None
+    min_joint_score: float = Field(default=MIN_JOINT_SCORE, ge=0, le=1)
     training_data: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     licence: str = ""

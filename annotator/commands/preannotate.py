@@ -74,9 +74,7 @@ A run that was stopped goes on when the same command is given again, and ends wi
 @click.option(
     "--min-joint-score",
     type=click.FloatRange(0, 1),
-    default=0.2,
-    show_default=True,
-    help="Joints scored lower are proposed as not labelled.",
+    help="Joints scored lower are proposed as not labelled. [default: what the pose model's card says, else 0.2]",
 )
 @click.option(
     "--quality",
@@ -106,7 +104,7 @@ def command(images: tuple[str, ...], output: Path, as_json: bool, **options: Any
     if any(item.path.resolve().is_relative_to(output.resolve()) for item in inputs):
         raise AnnotatorError(f"{output}: holds the images that are read; choose another folder to write to")
     estimator = _load_estimator(options)
-    for name, session in estimator.sessions.items():
+    for name, session in estimator.sessions:
         click.echo(f"{name}: {session.runtime} on {session.device} in {session.precision}", err=True)
     if options["category"] != "person" and estimator.pose.name == DEFAULT_POSE:
         click.echo(
