@@ -23,7 +23,7 @@ CORE = ("numpy", "opencv-python", "av", "openvino", "cvat-sdk", "pycocotools", "
 EXTRAS = {  # extra -> what it brings, and the packages that bring it
     "train": (
         "TorchScript, pt2 and Ultralytics .pt models, ONNX Runtime, training, export",
-        ("torch", "torchvision", "ultralytics", "onnxruntime", "onnx", "timm", "lightning", "optuna", "nncf"),
+        ("torch", "torchvision", "ultralytics", "onnxruntime", "onnx", "timm", "lightning", "optuna"),
     ),
     "review": ("looking through datasets in FiftyOne", ("fiftyone",)),
 }

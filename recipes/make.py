@@ -34,7 +34,17 @@ def export(recipe: str, work: Path) -> None:
     """Write the model and its log as annotator/models holds them."""
     run, released = work / "runs" / recipe, work / "released" / recipe
     released.mkdir(parents=True, exist_ok=True)
-    command = ("export", str(run / "best.ckpt"), "--format", "openvino", "--half", "--licence", LICENCE, "--overwrite")
+    command = (
+        "export",
+        str(run / "best.ckpt"),
+        "--format",
+        "openvino",
+        "--precision",
+        "f16",
+        "--licence",
+        LICENCE,
+        "--overwrite",
+    )
     _annotator(work, *command, "-o", str(released / f"{recipe}.xml"))
     if recipe in LARGER:
         name, size = LARGER[recipe]

@@ -17,13 +17,23 @@ from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.export_formats import EXPORT_FORMATS
 from trainers.label_sources import LabelSource, read_labels
-from trainers.model_card import Card, DetectorCard
+from trainers.model_card import Card, DetectorCard, FilePrecision
 from trainers.model_run import run_blank
-from trainers.parity import MOST_INPUTS, MOST_PX, Parity, compare_points, find_points, read_points, spread_inputs
+from trainers.parity import (
+    MOST_INPUTS,
+    Parity,
+    compare_points,
+    find_points,
+    read_points,
+    spread_inputs,
+    spread_places,
+)
 from trainers.run_files import RunFiles
 from trainers.runtimes import Execution, open_session
 from trainers.runtimes.checkpoint_session import run_checkpoint
 from trainers.runtimes.formats import RUNTIMES, identify
+
+MOST_CALIBRATED = 300  # inputs from which int8 takes its ranges; 64 will do
 
 
 @dataclass(frozen=True)
@@ -45,10 +55,14 @@ class CardChanges:
 
     input_size: Size | None = None
     licence: str | None = None
+    min_joint_score: float | None = None
 
     def apply(self, card: Card) -> Card:
-        """The card with these changes. Raises TrainersError for the input of a pose model."""
-        update: dict[str, object] = {} if self.licence is None else {"licence": self.licence}
+        """The card with these changes. Raises TrainersError for what cards of its kind do not have."""
+        named = {"licence": self.licence, "min_joint_score": self.min_joint_score}
+        update: dict[str, object] = {key: value for key, value in named.items() if value is not None}
+        if "min_joint_score" in update and isinstance(card, DetectorCard):
+            raise TrainersError(f"min joint score: {card.name!r} is a detector, which has no joints")
         if self.input_size is not None:
             if not isinstance(card, DetectorCard):
                 raise TrainersError(
@@ -65,28 +79,30 @@ def export_checkpoint(
     export_format: str,
     pixels: npt.NDArray[np.uint8],
     output: Path | None = None,
-    half: bool = False,
+    precision: FilePrecision = "f32",
     trust: bool = False,
     overwrite: bool = False,
     changes: CardChanges = CardChanges(),
 ) -> Exported:
     """Write a checkpoint, its card changed, in one of EXPORT_FORMATS, beside it unless `output` says where.
 
-    pixels: real RGB crops (n, height, width, 3) at the size of the changed card's input, on which the file has to find
-    the joints that the checkpoint finds, in every runtime here that opens it. half: 16 bit weights, OpenVINO only.
-    Raises TrainersError where it does not, with the figure, and leaves nothing behind.
+    pixels: real RGB crops (n, height, width, 3) at the size of the changed card's input. int8 takes its ranges from all
+    of them; on up to 64, spread over all, the file has to find the joints that the checkpoint finds, in every runtime
+    here that opens it. Raises TrainersError where it does not, with the figure, and leaves nothing behind.
     """
-    target = _target(path, export_format, output, half, overwrite)
+    target = _target(path, export_format, output, precision, overwrite)
     checkpoint = read_checkpoint(path)
     checkpoint = replace(checkpoint, card=changes.apply(checkpoint.card))
     _check_crops(checkpoint.card, pixels)
     reference = run_checkpoint(checkpoint, Execution("torch", "cpu", "f32", trust))
     read_points(checkpoint.card, run_blank(checkpoint.card, reference))  # its checks
     card = _by_place(checkpoint.card, [output.name for output in reference.outputs])
-    expected, milliseconds = find_points(card, reference, pixels)
+    card = card.model_copy(update={"precision": precision})
+    compared = pixels[spread_places(len(pixels))]
+    expected, milliseconds = find_points(card, reference, compared)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_nearest_folder(target)) as folder:
         written = Path(folder) / target.name
-        EXPORT_FORMATS[export_format].write(restore_network(checkpoint, trust), card, written, half)
+        EXPORT_FORMATS[export_format].write(restore_network(checkpoint, trust), card, written, pixels)
         parities, notes = [], []
         for runtime in _runtimes(written):
             try:
@@ -94,9 +110,9 @@ def export_checkpoint(
             except TrainersError as error:
                 notes.append(f"{runtime} cannot run it: {str(error).removeprefix(f'{written}: ')}")
                 continue
-            found, its_milliseconds = find_points(card, session, pixels)
+            found, its_milliseconds = find_points(card, session, compared)
             parities.append(compare_points(expected, found, runtime, its_milliseconds))
-        _check_parities(path, export_format, parities, notes)
+        _check_parities(path, f"{export_format} {precision}", precision, parities, notes)
         _move(written, target)
     return Exported(target, tuple(parities), milliseconds, tuple(notes))
 
@@ -119,28 +135,32 @@ def read_run_crops(checkpoint: Path, size: Size | None = None) -> npt.NDArray[np
     return np.stack([cv2.resize(crop, size) for crop in crops])
 
 
-def cut_labelled_inputs(card: Card, labels: Path) -> npt.NDArray[np.uint8]:
-    """Inputs made of up to 64 labelled subjects or images, spread over the whole file. Raises TrainersError."""
+def cut_labelled_inputs(card: Card, labels: Path, most: int = MOST_INPUTS) -> npt.NDArray[np.uint8]:
+    """Inputs made of up to `most` labelled subjects or images, spread over the whole file. Raises TrainersError."""
     source = LabelSource(labels)
     if isinstance(card, DetectorCard):
         from trainers.detection.boxed_images import read_boxed_images
         from trainers.detection.image_views import ImageView
 
         images = read_boxed_images([(source, True)], leave_out_faulty=True).images
-        return spread_inputs(ImageView(images, card.input.size, card.border).plain, len(images))
+        return spread_inputs(ImageView(images, card.input.size, card.border).plain, len(images), most)
     from trainers.crop_store import CropStore
 
     samples = read_labels([source], leave_out_faulty=True).samples
-    return spread_inputs(CropStore(samples, card.input.size, card.crop).region, len(samples))
+    return spread_inputs(CropStore(samples, card.input.size, card.crop).region, len(samples), most)
 
 
-def _target(path: Path, export_format: str, output: Path | None, half: bool, overwrite: bool) -> Path:
+def _target(path: Path, export_format: str, output: Path | None, precision: FilePrecision, overwrite: bool) -> Path:
     """Where to write. Raises TrainersError before any work where that cannot be."""
     if export_format not in EXPORT_FORMATS:
         raise TrainersError(f"format: got {export_format!r}, expected one of {', '.join(EXPORT_FORMATS)}")
-    if half and export_format != "openvino":
-        raise TrainersError(f"16 bit weights: got format {export_format}, expected openvino: others keep 32 bit")
-    target = output or path.parent / EXPORT_FORMATS[export_format].file_name
+    kind = EXPORT_FORMATS[export_format]
+    if precision not in kind.precisions:
+        able = " or ".join(name for name, other in EXPORT_FORMATS.items() if precision in other.precisions)
+        raise TrainersError(
+            f"precision {precision}: got format {export_format}, expected {able or 'another precision'}"
+        )
+    target = output or path.parent / kind.name_file(precision)
     if export_format == "openvino" and target.suffix != ".xml":
         raise TrainersError(f"{target}: an OpenVINO IR is a .xml with its .bin beside it; name it {target.stem}.xml")
     if not _nearest_folder(target).is_dir():
@@ -184,15 +204,16 @@ def _runtimes(path: Path) -> list[str]:
     return [runtime for runtime in RUNTIMES[identify(path).format] if find_spec(runtime) is not None]
 
 
-def _check_parities(path: Path, export_format: str, parities: list[Parity], notes: list[str]) -> None:
+def _check_parities(path: Path, what: str, precision: FilePrecision, parities: list[Parity], notes: list[str]) -> None:
     if not parities:
-        raise TrainersError(f"{path}: no runtime here opens what {export_format} export gives: {'; '.join(notes)}")
-    worst = max(parities, key=lambda parity: parity.p99_px)
-    if not worst.holds:
+        raise TrainersError(f"{path}: no runtime here opens what {what} export gives: {'; '.join(notes)}")
+    worst = max(parities, key=lambda parity: parity.p90_px if precision == "int8" else parity.p99_px)
+    if broken := worst.broken_limits(precision):
+        advice = "precision, or name more images with --data" if precision == "int8" else "format"
         raise TrainersError(
-            f"{path}: the {export_format} file finds other points than the checkpoint: run by {worst.runtime}, the p99 "
-            f"of {worst.points} distances is {worst.p99_px:.3f} px, the largest {worst.max_px:.3f} px; expected a p99 "
-            f"below {MOST_PX} px. Nothing was written; try another format"
+            f"{path}: the {what} file finds other points than the checkpoint: run by {worst.runtime}, of "
+            f"{worst.points} distances {'; '.join(broken)}; the largest is {worst.max_px:.3f} px. Nothing was written; "
+            f"try another {advice}"
         )
 
 

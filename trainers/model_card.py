@@ -31,6 +31,7 @@ from trainers.errors import TrainersError
 from trainers.runtimes.metadata import CARD_KEY
 from trainers.strict_values import StrictPart, describe_problems
 
+FilePrecision = Literal["f32", "f16", "int8"]  # of the weights in a model file; int8: of most activations as well
 Output = int | str  # which output of the model: its place, from the end if negative, or its name
 MIN_JOINT_SCORE = 0.2  # of models that name none
 Channels = tuple[float, float, float]
@@ -158,7 +159,7 @@ class ModelCard(StrictPart):
     """Everything that the toolkit must know of a pose model.
 
     flip_test: whether it may be run on mirrored crops. min_joint_score: joints scored lower are proposed as not
-    labelled, where the user says nothing else.
+    labelled, where the user says nothing else. precision: None where the file does not say.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -171,6 +172,7 @@ class ModelCard(StrictPart):
     flip_test: bool = True
     calibration: Calibration | None = None
     min_joint_score: float = Field(default=MIN_JOINT_SCORE, ge=0, le=1)
+    precision: FilePrecision | None = None
     training_data: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     licence: str = ""
@@ -188,6 +190,7 @@ class DetectorCard(StrictPart):
 
     Images are scaled into the input without distortion, in its middle, `border` around them. The outputs are boxes
     (n, cells, 4), x1, y1, x2, y2 in pixels of the input, and scores (n, cells) in 0..1, before any suppression.
+    precision: see `ModelCard`.
     """
 
     task: Literal["detection"] = "detection"
@@ -197,6 +200,7 @@ class DetectorCard(StrictPart):
     border: tuple[Byte, Byte, Byte] = (114, 114, 114)
     boxes_output: Output = 0
     scores_output: Output = 1
+    precision: FilePrecision | None = None
     training_data: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
     licence: str = ""

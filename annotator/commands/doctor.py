@@ -102,6 +102,7 @@ def _model_lines(report: ModelReport) -> Iterator[str]:
         yield f"{'metadata':<10}{key}: {' '.join(shown.split())}"
     if report.card:
         yield f"{'card':<10}{report.card.name}: {_card_words(report.card)}"
+        yield f"{'':<10}precision {report.card.precision or 'not stated'}"
         yield f"{'':<10}licence {report.card.licence or 'not stated'}"
     for note in report.notes:
         yield f"{'note':<10}{note}"

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from annotator.box_evaluation import BoxOptions, evaluate_boxes
 from annotator.detector import DetectionOptions, load_detector
 from tests.annotator.marker_networks import marker_card
 from tests.trainers.boxed_pictures import write_pictures
 from trainers.checkpoint import read_checkpoint
+from trainers.detection.boxed_images import read_boxed_images
 from trainers.detection.steps import DetectionSteps
 from trainers.errors import TrainersError
 from trainers.export import CardChanges, cut_labelled_inputs, export_checkpoint, read_run_crops
@@ -19,8 +21,11 @@ from trainers.model_card import DetectorCard, card_from_metadata, dump_card, pos
 from trainers.run_files import RunFiles
 from trainers.runtimes import Execution, open_session
 from trainers.runtimes.metadata import CARD_KEY
+from trainers.source_reading import LabelSource
 from trainers.training import resume, train
 from trainers.training_config import DetectionConfig, dump_config, parse_config
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -88,7 +93,24 @@ def test_exports_find_the_same_boxes(trained, tmp_path, export_format):
     done = export_checkpoint(trained.best, export_format, pixels, tmp_path / EXPORT_FORMATS[export_format].file_name)
     assert done.parities and all(parity.p99_px < 0.05 and parity.points > 10 for parity in done.parities)
     card = card_from_metadata(open_session(done.path).metadata, "export")
-    assert card == read_checkpoint(trained.best).card
+    assert card == read_checkpoint(trained.best).card.model_copy(update={"precision": "f32"})
+
+
+@pytest.mark.parametrize("export_format", ["onnx", "openvino"])
+def test_int8_finds_nearly_the_same_boxes(trained, labels, tmp_path, export_format):
+    """What it is judged by are its boxes, not only the check of the export."""
+    done = export_checkpoint(
+        trained.best, export_format, read_run_crops(trained.best), tmp_path / f"model{SUFFIXES[export_format]}",
+        precision="int8",
+    )  # fmt: skip
+    data = read_boxed_images([(LabelSource(labels), True)])
+    found = [
+        evaluate_boxes(str(path), data, BoxOptions(resamples=0), Execution(precision="f32")).figures["AP50"].value
+        for path in (trained.best, done.path)
+    ]
+    assert found[0] > 0.8 and found[1] > found[0] - 0.03
+    card = card_from_metadata(open_session(done.path).metadata, "export")
+    assert card.precision == "int8" and card.category == "brick"
 
 
 def test_a_detector_is_exported_for_a_larger_input(trained, tmp_path):
@@ -109,6 +131,12 @@ def test_a_detector_is_exported_for_a_larger_input(trained, tmp_path):
 def test_a_pose_models_input_stays_as_it_was_trained():
     with pytest.raises(TrainersError, match="input size: 'markers-stride' is a pose model"):
         CardChanges(input_size=(64, 64)).apply(marker_card("stride"))
+
+
+def test_an_export_names_the_score_from_which_joints_are_proposed(trained):
+    assert CardChanges(min_joint_score=0.35).apply(marker_card("stride")).min_joint_score == 0.35
+    with pytest.raises(TrainersError, match="min joint score: .* is a detector, which has no joints"):
+        CardChanges(min_joint_score=0.35).apply(read_checkpoint(trained.best).card)
 
 
 def test_inputs_to_compare_exports_on_are_whole_images(trained, labels):

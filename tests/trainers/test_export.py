@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import warnings
 from pathlib import Path
 
@@ -29,8 +30,9 @@ from trainers.checkpoint import (  # noqa: E402
 from trainers.export import cut_labelled_inputs, export_checkpoint, read_run_crops  # noqa: E402
 from trainers.export_formats import EXPORT_FORMATS, ExportFormat  # noqa: E402
 from trainers.model_card import card_from_metadata, dump_card, parse_card  # noqa: E402
+from trainers.network_input import encode_input  # noqa: E402
 from trainers.networks import PoseNetwork, build_network  # noqa: E402
-from trainers.parity import compare_points  # noqa: E402
+from trainers.parity import LIMITS, compare_points  # noqa: E402
 from trainers.pose_decoding import InputJoints, check_card  # noqa: E402
 from trainers.runtimes import Execution, open_session  # noqa: E402
 from trainers.runtimes.formats import RUNTIMES, identify  # noqa: E402
@@ -113,7 +115,7 @@ def test_every_runtime_finds_the_checkpoints_joints(checkpoints, pixels, tmp_pat
     source = open_session(path)
     card = card_from_metadata(source.metadata, "source")
     places = {"output": 0, "visibility_output": 1 if len(source.outputs) == 2 else None}
-    card = card.model_copy(update={"head": card.head.model_copy(update=places)})
+    card = card.model_copy(update={"head": card.head.model_copy(update=places), "precision": "f32"})
     images = np.random.default_rng(1).normal(size=(5, 3, INPUT[1], INPUT[0])).astype(np.float32)
     expected = source.run(images)
     for runtime in RUNTIMES[identify(done.path).format]:
@@ -132,21 +134,93 @@ def test_an_input_whose_sides_are_no_multiple_of_32(tmp_path):
     path = make_checkpoint(tmp_path / "odd.ckpt", FAMILIES["lite-fpn"], (36, 52))
     crops = np.random.default_rng(0).integers(0, 256, (5, 52, 36, 3), np.uint8)
     for export_format in ("torchscript", "openvino"):
-        assert export_checkpoint(path, export_format, crops).parities[0].holds
+        assert export_checkpoint(path, export_format, crops).parities[0].broken_limits("f32") == []
 
 
 def test_half_precision_halves_the_weights(checkpoints, pixels, tmp_path, monkeypatch):
     """Joints of a network that has learnt nothing jump with the rounding, so its maps are compared."""
-    monkeypatch.setattr("trainers.parity.MOST_PX", np.inf)
+    monkeypatch.setitem(LIMITS, "f16", {})
     path = checkpoints("lite-fpn")
     whole = export_checkpoint(path, "openvino", pixels, tmp_path / "whole.xml")
-    half = export_checkpoint(path, "openvino", pixels, tmp_path / "edge" / "half.xml", half=True)
+    half = export_checkpoint(path, "openvino", pixels, tmp_path / "edge" / "half.xml", precision="f16")
     sizes = [done.path.with_suffix(".bin").stat().st_size for done in (whole, half)]
     assert sizes[1] < 0.55 * sizes[0]
     images = np.random.default_rng(1).normal(size=(2, 3, INPUT[1], INPUT[0])).astype(np.float32)
     expected, found = (open_session(done.path, Execution(precision="f32")).run(images)[0] for done in (whole, half))
     assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
     assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["half.bin", "half.xml", "whole.bin", "whole.xml"]
+
+
+@pytest.fixture(scope="module")
+def int8_exports(checkpoints, pixels, tmp_path_factory):
+    """Of a network that has learnt nothing, whose joints jump: its maps are compared, not they."""
+    folder = tmp_path_factory.mktemp("int8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(LIMITS, "int8", {})
+        return {
+            name: export_checkpoint(
+                checkpoints("simple-baseline"),
+                name,
+                pixels,
+                folder / EXPORT_FORMATS[name].name_file("int8"),
+                precision="int8",
+            )
+            for name in ("onnx", "openvino")
+        }
+
+
+@pytest.mark.parametrize("export_format", ["onnx", "openvino"])
+def test_int8_is_smaller_and_close(int8_exports, checkpoints, pixels, export_format):
+    done = int8_exports[export_format]
+    assert done.path.name == {"onnx": "model.int8.onnx", "openvino": "model.int8.xml"}[export_format]
+    assert done.notes == ()
+    assert [parity.runtime for parity in done.parities] == list(RUNTIMES[identify(done.path).format])
+    weights = done.path.with_suffix(".bin") if export_format == "openvino" else done.path
+    assert weights.stat().st_size < 0.45 * checkpoints("simple-baseline").stat().st_size
+    source = open_session(checkpoints("simple-baseline"))
+    images = encode_input(card_from_metadata(source.metadata, "source").input, pixels[:3])
+    for runtime in RUNTIMES[identify(done.path).format]:
+        session = open_session(done.path, Execution(runtime, precision="f32"))
+        card = card_from_metadata(session.metadata, "export")
+        assert card.precision == "int8"
+        check_card(card, session)
+        assert [output.name for output in session.outputs] == [output.name for output in source.outputs]
+        for found, wanted in zip(session.run(images), source.run(images), strict=True):
+            assert 0 < np.abs(found - wanted).mean() < 0.1 * np.abs(wanted).mean()
+    assert load_pose_model(done.path, None, Execution()).card.precision == "int8"
+
+
+def test_the_last_layer_of_int8_stays_in_float_and_others_take_7_bits(int8_exports):
+    graph = onnx.load(int8_exports["onnx"].path).graph
+    makers = {output: node for node in graph.node for output in node.output}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert layers[-1].input[1] not in makers and len(layers) > 10
+    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for layer in layers[:-1]:
+        maker = makers[layer.input[1]]
+        assert maker.op_type == "DequantizeLinear"
+        assert np.abs(tensors[maker.input[0]].astype(int)).max() <= 64  # of int8's 127: no sum overflows
+
+
+def test_int8_that_is_broken_is_not_let_out(checkpoints, pixels, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.export_formats.quantise", lambda model, batches: _with_negative_maps(model))
+    with pytest.raises(TrainersError, match=r"onnx int8 file finds other points.*p90_px .*expected below 10"):
+        export_checkpoint(checkpoints("simple-baseline"), "onnx", pixels, tmp_path / "m.onnx", precision="int8")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _with_negative_maps(model):
+    last = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("weight") and tensor.dims[0] == 3)
+    last.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(last), last.name))
+    return model
+
+
+@pytest.mark.parametrize("missing", ["onnxruntime.quantization", "onnxscript"])
+def test_a_missing_package_names_the_extra(checkpoints, pixels, tmp_path, monkeypatch, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(TrainersError, match=r"needs onnx.*pip install 'cvat-pose-annotator\[train\]'"):
+        export_checkpoint(checkpoints("simple-baseline"), "onnx", pixels, tmp_path / "m.onnx", precision="int8")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_onnx_tells_nothing_of_this_machine(checkpoints, pixels, tmp_path):
@@ -161,18 +235,20 @@ def failing(monkeypatch):
     """The TorchScript writer, of a network that is not the checkpoint's."""
     write = EXPORT_FORMATS["torchscript"].write
 
-    def write_other(network, card, path, half):
+    def write_other(network, card, path, pixels):
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-        write(network, card, path, half)
+        write(network, card, path, pixels)
 
     monkeypatch.setitem(EXPORT_FORMATS, "torchscript", ExportFormat("model.torchscript.pt", write_other))
 
 
 @pytest.mark.usefixtures("failing")
 def test_a_file_that_finds_other_joints_is_not_let_out(checkpoints, pixels, tmp_path):
-    with pytest.raises(TrainersError, match=r"p99 of \d+ distances is \d+\.\d+ px.*Nothing was written"):
+    with pytest.raises(
+        TrainersError, match=r"of \d+ distances p99_px \d+\.\d+, expected below 0\.5; .*Nothing was written"
+    ):
         export_checkpoint(checkpoints("lite-fpn"), "torchscript", pixels, tmp_path / "edge" / "model.pt")
     assert list(tmp_path.iterdir()) == []
 
@@ -191,7 +267,9 @@ def test_what_is_there_is_not_overwritten_unasked(checkpoints, pixels, tmp_path)
     ("change", "said"),
     [
         ({"export_format": "tensorrt"}, "expected one of torchscript, onnx, openvino, pt2"),
-        ({"half": True}, "16 bit weights: got format torchscript, expected openvino"),
+        ({"precision": "f16"}, "precision f16: got format torchscript, expected openvino"),
+        ({"precision": "int8"}, "precision int8: got format torchscript, expected onnx or openvino"),
+        ({"precision": "int4"}, "precision int4: got format torchscript, expected another precision"),
         ({"export_format": "openvino", "output": Path("model.bin")}, r"name it model\.xml"),
         ({"output": Path("notes.txt/model.pt")}, r"notes\.txt is a file, expected a folder"),
         (
@@ -211,7 +289,7 @@ def test_what_cannot_be_exported_is_said(checkpoints, pixels, tmp_path, monkeypa
 
 
 def test_an_exception_of_a_writer_leaves_nothing(checkpoints, pixels, tmp_path, monkeypatch):
-    def write(network, card, path, half):
+    def write(network, card, path, pixels):
         path.write_text("half a model")
         raise RuntimeError("out of memory")
 
@@ -240,7 +318,7 @@ def test_a_joint_that_only_one_finds_is_infinitely_far():
     lost, kept = joints([[np.nan, np.nan], [1, 1]], [0, 0.9]), joints([[2, 2], [1, 1]], [0.9, 0.9])
     assert compare_points(lost, kept, "torch", 1.0).p99_px == np.inf
     assert compare_points(lost, lost, "torch", 1.0).max_px == 0
-    assert not compare_points(lost, kept, "torch", 1.0).holds
+    assert compare_points(lost, kept, "torch", 1.0).broken_limits("f32") == ["p99_px inf, expected below 0.5"]
 
 
 def test_crops_of_a_run(tmp_path, pixels):
@@ -351,7 +429,10 @@ def test_the_command_exports_a_run(checkpoints, pixels, tmp_path):
     content = json.loads(result.stdout)
     assert Path(content["output"]) == tmp_path / "model.torchscript.pt"
     assert [parity["runtime"] for parity in content["parity"]] == ["openvino", "torch"]
-    assert "torch: distance of 33 points: p50 0.000 px, p99 0.0" in result.stderr and "ms an input" in result.stderr
+    assert (
+        "torch: distance of 33 points: p50 0.000 px, p90 0.000 px, p99 0.0" in result.stderr
+        and "ms an input" in result.stderr
+    )
     assert load_pose_model(Path(content["output"]), None, Execution()).card.name == "lite-fpn"
 
 
@@ -383,6 +464,7 @@ def test_the_command_needs_images_to_compare_on(checkpoints, tmp_path):
         (["--format", "onnx", "--card", "{card}"], "--card goes with --card-only"),
         (["--card-only"], "--card-only needs --card"),
         (["--card-only", "--card", "{card}", "--format", "onnx"], "--format does not go with --card-only"),
+        (["--card-only", "--card", "{card}", "--precision", "int8"], "--precision does not go with --card-only"),
         (["--format", "tensorrt"], "'tensorrt' is not one of"),
         (["--format", "onnx", "--input-size", "640"], "--input-size '640': expected WIDTHxHEIGHT"),
         (["--card-only", "--card", "{card}", "--licence", "MIT"], "--licence does not go with --card-only"),
