@@ -1,4 +1,4 @@
-"""python -m demo: draw the footage, build its marker models, run the main job on it."""
+"""python -m demo: draw the footage, run the main job on it with the models of the install."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import click
 from tqdm import tqdm
 
 FRAMES = 24
-SHIPPED_MODELS_KNOW_THE_FIGURES = False  # whether the drawn footage is for them, or for the marker models
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +31,7 @@ def footage(video: Path, truth: Path | None) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def models(folder: Path) -> None:
-    """Build the detector and the pose model of the drawn figures in FOLDER."""
+    """Build in FOLDER a detector and a pose model that find the drawn figures' markers exactly."""
     from demo.marker_models import write_models
 
     for path in write_models(folder):
@@ -62,23 +61,9 @@ def _run_drawn(output: Path) -> None:
 
     video, truth = output / "walkers.mp4", output / "walkers_truth.json"
     _draw(video, truth)
-    models = [] if SHIPPED_MODELS_KNOW_THE_FIGURES else _marker_models(output)
     _choose_frames(video, output)
-    _preannotate(output, models)
+    _preannotate(output, [])
     click.echo(f"Against the truth: {compare(read_coco(truth), read_coco(output / 'out'))}")
-
-
-def _marker_models(output: Path) -> list[str]:
-    """The options that use them."""
-    from demo.marker_models import write_models
-
-    detector, pose = write_models(output / "models")
-    click.echo(
-        "These two models find the colour markers that the drawn figures wear, and nothing else: they show the way of\n"
-        "the data, not what a trained model can do. With VIDEO=match.mp4 the demo runs the models of the install."
-    )
-    # OpenVINO would take bf16 on some machines: fine for trained weights, too coarse for a detector that counts pixels.
-    return ["--detection", str(detector), "--pose", str(pose), "--precision", "f32"]
 
 
 def _run_yours(output: Path, video: Path, models: dict[str, str | None]) -> None:

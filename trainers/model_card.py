@@ -34,6 +34,7 @@ from trainers.strict_values import StrictPart, describe_problems
 FilePrecision = Literal["f32", "f16", "int8"]  # of the weights in a model file; int8: of most activations as well
 Output = int | str  # which output of the model: its place, from the end if negative, or its name
 MIN_JOINT_SCORE = 0.2  # of models that name none
+MIN_BOX_SCORE = 0.25  # from which boxes are proposed; detectors' scores are made to fit it
 Channels = tuple[float, float, float]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Value = TypeVar("Value")
@@ -200,6 +201,7 @@ class DetectorCard(StrictPart):
     border: tuple[Byte, Byte, Byte] = (114, 114, 114)
     boxes_output: Output = 0
     scores_output: Output = 1
+    calibration: Calibration | None = None
     precision: FilePrecision | None = None
     training_data: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)

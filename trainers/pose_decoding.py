@@ -16,13 +16,11 @@ from trainers.codecs import (
     decode_simcc,
     turn_negative,
 )
-from trainers.codecs.peaks import sigmoid
 from trainers.errors import TrainersError
-from trainers.model_card import Calibration, CoordinatesHead, HeatmapHead, ModelCard, SimccHead, pick_output
+from trainers.model_card import CoordinatesHead, HeatmapHead, ModelCard, SimccHead, pick_output
 from trainers.model_run import Array, run_blank
 from trainers.runtimes.session import Session
-
-_SURE = 1e-4  # how near to 0 and 1 a score may come, so that its logit stays finite
+from trainers.score_calibration import calibrate
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +59,6 @@ def decode_outputs(
     if card.calibration is None:
         return joints
     return replace(joints, scores=calibrate(joints.scores, card.calibration))
-
-
-def calibrate(scores: npt.NDArray[np.float32], calibration: Calibration) -> npt.NDArray[np.float32]:
-    """Scores as `Calibration` says. A score of 0, which means that nothing was found, stays 0."""
-    clear = scores.clip(_SURE, 1 - _SURE)
-    logits = np.log(clear / (1 - clear))
-    return np.where(scores > 0, sigmoid((logits + calibration.bias) / calibration.temperature), np.float32(0))
 
 
 def _decode_heatmaps(

@@ -32,7 +32,7 @@ installed, the p99 of the distances must be below 0.5 pixels of the network's in
 less than a pixel and some by much, so there the median must be below 2 and the p90 below 10 pixels."""
 
 
-_FOR_CHECKPOINTS = ("export_format", "input_size", "licence", "min_joint_score", "data")
+_FOR_CHECKPOINTS = ("export_format", "input_size", "licence", "min_joint_score", "propose_from", "data")
 
 
 @click.command(epilog=EPILOG)
@@ -58,6 +58,11 @@ _FOR_CHECKPOINTS = ("export_format", "input_size", "licence", "min_joint_score",
     help="Input of a detector: a larger one finds smaller subjects, more slowly. [default: as it was trained]",
 )
 @click.option("--licence", help="To be named in the card.")
+@click.option(
+    "--propose-from",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="A detector's score that becomes 0.25, the usual --min-score: a higher one leaves out more boxes.",
+)
 @click.option(
     "--min-joint-score",
     type=click.FloatRange(0, 1),
@@ -103,7 +108,9 @@ def _export(model: Path, options: dict[str, Any]) -> Exported:
     from trainers.parity import MOST_INPUTS
     from trainers.run_files import RunFiles
 
-    changes = CardChanges(_size(options["input_size"]), options["licence"], options["min_joint_score"])
+    changes = CardChanges(
+        _size(options["input_size"]), options["licence"], options["min_joint_score"], options["propose_from"]
+    )
     card = changes.apply(read_checkpoint(model).card)
     most = MOST_CALIBRATED if options["precision"] == "int8" else MOST_INPUTS
     labels = options["data"]

@@ -311,9 +311,9 @@ def test_a_one_stage_model_is_both(drawn, tmp_path):
     assert "top-down pose models only" in result.stderr
 
 
-def test_a_pose_model_needs_a_detector(drawn, models, tmp_path):
-    result = _run(drawn[0], "-o", tmp_path / "out", *models[2:], code=1)
-    assert "say --detection hog" in result.stderr
+def test_a_pose_model_alone_gets_the_detector_of_the_install(drawn, models, tmp_path):
+    result = _run(drawn[0], "-o", tmp_path / "out", *models[2:])
+    assert "annotator-person: openvino" in result.stderr
 
 
 def test_the_output_may_not_hold_the_input(drawn, models):

@@ -13,6 +13,7 @@ from tests.annotator.marker_networks import marker_card
 from tests.trainers.boxed_pictures import write_pictures
 from trainers.checkpoint import read_checkpoint
 from trainers.detection.boxed_images import read_boxed_images
+from trainers.detection.outputs import read_boxes
 from trainers.detection.steps import DetectionSteps
 from trainers.errors import TrainersError
 from trainers.export import CardChanges, cut_labelled_inputs, export_checkpoint, read_run_crops
@@ -128,6 +129,18 @@ def test_a_detector_is_exported_for_a_larger_input(trained, tmp_path):
     assert boxes.shape == (1, 24 * 16 + 12 * 8 + 6 * 4, 4) and scores.shape == boxes.shape[:2]
 
 
+def test_an_export_moves_the_score_from_which_boxes_are_proposed(trained):
+    card = read_checkpoint(trained.best).card
+    moved = CardChanges(propose_from=0.4).apply(card)
+    outputs = {"boxes": np.zeros((1, 4, 4), np.float32), "scores": np.array([[0.0, 0.39, 0.4, 0.41]], np.float32)}
+    by_place = {"boxes_output": "boxes", "scores_output": "scores"}
+    scores = read_boxes(moved.model_copy(update=by_place), outputs)[1][0]
+    assert scores[0] == 0 and scores[1] < 0.25 < scores[3] and scores[2] == pytest.approx(0.25)
+    np.testing.assert_array_equal(read_boxes(card.model_copy(update=by_place), outputs)[1], outputs["scores"])
+    with pytest.raises(TrainersError, match=r"propose from: .* is a pose model"):
+        CardChanges(propose_from=0.4).apply(marker_card("stride"))
+
+
 def test_a_pose_models_input_stays_as_it_was_trained():
     with pytest.raises(TrainersError, match="input size: 'markers-stride' is a pose model"):
         CardChanges(input_size=(64, 64)).apply(marker_card("stride"))
@@ -135,7 +148,7 @@ def test_a_pose_models_input_stays_as_it_was_trained():
 
 def test_an_export_names_the_score_from_which_joints_are_proposed(trained):
     assert CardChanges(min_joint_score=0.35).apply(marker_card("stride")).min_joint_score == 0.35
-    with pytest.raises(TrainersError, match="min joint score: .* is a detector, which has no joints"):
+    with pytest.raises(TrainersError, match=r"min joint score: .* is a detector, which has no joints"):
         CardChanges(min_joint_score=0.35).apply(read_checkpoint(trained.best).card)
 
 

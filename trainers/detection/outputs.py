@@ -10,6 +10,7 @@ import numpy.typing as npt
 from trainers.errors import TrainersError
 from trainers.model_card import DetectorCard, pick_output
 from trainers.model_run import Array
+from trainers.score_calibration import calibrate
 
 MOST_OVERLAP = 0.6  # IoU above which two boxes are of one subject, in validation and in use
 _BOX = 4
@@ -19,6 +20,8 @@ def read_boxes(
     card: DetectorCard, outputs: Mapping[str, Array]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Boxes (n, cells, 4), x1, y1, x2, y2 in pixels of the input, and scores (n, cells), before any suppression.
+
+    Scores are calibrated, where the card says how.
 
     Raises TrainersError where an output is missing or of another shape, and for numbers that are no scores.
     """
@@ -32,4 +35,5 @@ def read_boxes(
         )
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise TrainersError(f"{where}: the model gives numbers that are not finite; try --precision f32")
-    return boxes.astype(np.float32, copy=False), scores.astype(np.float32, copy=False)
+    scores = scores.astype(np.float32, copy=False)
+    return boxes.astype(np.float32, copy=False), calibrate(scores, card.calibration) if card.calibration else scores
