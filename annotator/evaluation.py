@@ -128,6 +128,17 @@ def sigmas_from_second(data: LabelledData, second: Poses) -> SigmaEstimate:
     return SigmaEstimate(replace(data.skeleton, sigmas=tuple(own.tolist())), all_counts, tuple(notes))
 
 
+def check_calibratable(model: Path) -> Path:
+    """The file of a model whose card may be changed. Raises AnnotatorError for one that comes with the install."""
+    path = find_model(model).path
+    if is_shipped(path):
+        raise AnnotatorError(
+            f"{model}: comes with the install and stays as it is; calibrate a copy: annotator models add {path} "
+            "--name NAME"
+        )
+    return path
+
+
 def store_calibration(model: Path, card: Path | None, calibration: Calibration) -> Path:
     """Write it into the card that the model will be used with; the file that was written.
 
@@ -137,12 +148,7 @@ def store_calibration(model: Path, card: Path | None, calibration: Calibration) 
     from trainers.runtimes import Execution, open_session
     from trainers.runtimes.formats import ModelFormat, identify
 
-    path = find_model(model).path
-    if is_shipped(path):
-        raise AnnotatorError(
-            f"{model}: comes with the install and stays as it is; calibrate a copy: annotator models add {path} "
-            "--name NAME"
-        )
+    path = check_calibratable(model)
     file = identify(path)
     if file.format is ModelFormat.CHECKPOINT and card is None:
         from trainers.checkpoint import read_checkpoint, write_checkpoint

@@ -75,7 +75,7 @@ def _export_yolo(weights: Path) -> Path:
 
 def export_yolo11n(folder: Path) -> Path:
     """YOLO11n of COCO's 80 classes as OpenVINO's folder, at the size at which it is used."""
-    from annotator.detectors.ultralytics import import_ultralytics
+    from trainers.runtimes.ultralytics_file import import_ultralytics
 
     import_ultralytics()
     from ultralytics import YOLO

@@ -15,7 +15,7 @@ PACKAGES = {
     "frame_tools": set(),
 }
 GIANTS = {  # library -> the modules that may import it
-    "ultralytics": {"annotator/detectors/ultralytics.py"},
+    "ultralytics": {"trainers/runtimes/ultralytics_file.py", "trainers/ultralytics_training.py"},
     "fiftyone": {"annotator/review.py"},
     "cvat_sdk": {"cvat_export/server.py", "annotator/cvat_function.py"},
     "av": {f"frame_tools/{name}.py" for name in ("decoding", "orientation", "thumbnail", "video", "video_writer")},

@@ -29,6 +29,10 @@ ModelNetwork = PoseNetwork | DetectorNetwork  # what a card and a spec describe
 
 _VERSION = 1
 _MOST_NAMED = 5  # of weights that do not fit
+_HINTS = {  # for files that are no checkpoint, by suffix
+    ".ckpt": "; of a run take best.ckpt: last.ckpt is the trainer's own state",
+    ".pt": " of a network of ours; an Ultralytics .pt is exported by its own yolo export",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     path = Path(path)
     model = identify(path)
     if model.format is not ModelFormat.CHECKPOINT:
-        hint = "; of a run take best.ckpt: last.ckpt is the trainer's own state" if path.suffix == ".ckpt" else ""
+        hint = _HINTS.get(path.suffix, "")
         raise TrainersError(f"{path}: got {model.format}, expected a checkpoint that `annotator train` wrote{hint}")
     metadata = read_metadata(model)
     card = card_from_metadata(metadata, str(path))

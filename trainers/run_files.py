@@ -15,9 +15,9 @@ from typing import Any
 from cvat_export.atomic import write_bytes, write_text
 from trainers.errors import TrainersError
 from trainers.model_card import Card, dump_card
-from trainers.training_config import TrainingConfig, dump_config, read_config
+from trainers.training_config import RunConfig, dump_config, read_config
 
-_PACKAGES = ("cvat-pose-annotator", "torch", "timm", "lightning", "numpy", "opencv-python")
+_PACKAGES = ("cvat-pose-annotator", "torch", "timm", "lightning", "ultralytics", "numpy", "opencv-python")
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,44 @@ class RunFiles:
         return self.folder / "worst" / f"epoch_{epoch:04d}.jpg"
 
 
+class UltralyticsRunFiles(RunFiles):
+    """Of a training by Ultralytics: checkpoints of its own kind."""
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.pt"
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.pt"
+
+    @property
+    def working(self) -> Path:
+        """What Ultralytics reads and writes while it trains; gone afterwards."""
+        return self.folder / "ultralytics"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave. best: the model file; epoch, figures: of its validation."""
+
+    best: Path
+    epoch: int
+    figures: Mapping[str, float]
+    epochs: int
+
+
 def next_run(parent: Path) -> Path:
     """The first folder of parent/1, parent/2, … that follows all that are there."""
     taken = [int(path.name) for path in parent.glob("*") if path.name.isdecimal()] if parent.is_dir() else []
     return parent / str(max(taken, default=0) + 1)
 
 
-def begin_run(run: RunFiles, config: TrainingConfig, card: Card, record: Mapping[str, Any]) -> None:
-    """Write what decides the run. Raises TrainersError where the folder holds another one."""
+def begin_run(run: RunFiles, config: RunConfig, card: Card | None, record: Mapping[str, Any]) -> None:
+    """Write what decides the run. Raises TrainersError where the folder holds another one.
+
+    card: None for a model that carries none.
+    """
     if run.config.exists():
         raise TrainersError(
             f"{run.folder}: holds a training already; go on with it by --resume {run.folder}, or choose another folder"
@@ -83,11 +113,12 @@ def begin_run(run: RunFiles, config: TrainingConfig, card: Card, record: Mapping
     versions = {package: _version(package) for package in _PACKAGES}
     whole = {**record, "versions": versions, "python": platform.python_version(), "machine": platform.machine()}
     write_text(run.record, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-    write_text(run.card, dump_card(card))
+    if card is not None:
+        write_text(run.card, dump_card(card))
     write_text(run.config, dump_config(config))  # last: a folder with a config is a run
 
 
-def read_run(run: RunFiles) -> tuple[TrainingConfig, dict[str, Any]]:
+def read_run(run: RunFiles) -> tuple[RunConfig, dict[str, Any]]:
     """The config and record of a run that was begun. Raises TrainersError where there is none."""
     if not run.config.is_file():
         raise TrainersError(f"{run.folder}: no training to go on with: it has no config.yaml")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -23,29 +22,23 @@ from trainers.detection.task import DetectionTask
 from trainers.errors import TrainersError
 from trainers.memory import keep_freed_memory
 from trainers.pose_task import PoseTask
-from trainers.run_files import RunFiles, begin_run, check_same_labels, read_run
+from trainers.run_files import RunFiles, Trained, begin_run, check_same_labels, read_run
 from trainers.task import Notify, Task
 from trainers.trackers import make_trackers
 from trainers.training_callbacks import History, Progress, Validation, kept_row
-from trainers.training_config import DetectionConfig, PoseConfig, TrainingConfig
+from trainers.training_config import DetectionConfig, PoseConfig, RunConfig, TrainingConfig, UltralyticsConfig
+from trainers.training_device import TrainingDevice, uses_bf16
 
 _LEAST_BATCH = 2
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What a training gave. best: the model file; epoch, figures: of its validation."""
-
-    best: Path
-    epoch: int
-    figures: Mapping[str, float]
-    epochs: int
-
-
-def train(
-    config: TrainingConfig, folder: Path, teacher: Dataset | None = None, notify: Notify = lambda _: None
-) -> Trained:
+def train(config: RunConfig, folder: Path, teacher: Dataset | None = None, notify: Notify = lambda _: None) -> Trained:
     """Train anew in `folder`. notify: is told what a person may want to know. Raises TrainersError."""
+    if isinstance(config, UltralyticsConfig):
+        from trainers.ultralytics_training import train_by_ultralytics
+
+        return train_by_ultralytics(config, folder, notify)
+    assert isinstance(config, TrainingConfig)
     task, run = _open_task(config, teacher), RunFiles(folder)
     job = _Job(config, run, task, notify)
     begin_run(run, config, task.card, {"labels_sha256": task.labels_sha256, "samples": task.samples})
@@ -56,6 +49,11 @@ def resume(folder: Path, teacher: Dataset | None = None, notify: Notify = lambda
     """Go on with the training in `folder`: it ends with the weights that it would have had without a break."""
     run = RunFiles(folder)
     config, record = read_run(run)
+    if isinstance(config, UltralyticsConfig):
+        from trainers.ultralytics_training import resume_by_ultralytics
+
+        return resume_by_ultralytics(config, record, folder, notify)
+    assert isinstance(config, TrainingConfig)
     task = _open_task(config, teacher)
     check_same_labels(run, record["labels_sha256"], task.labels_sha256)
     return _Job(config, run, task, notify).fit()
@@ -74,7 +72,7 @@ class _Job:
 
     def __init__(self, config: TrainingConfig, run: RunFiles, task: Task, notify: Notify) -> None:
         self.config, self.run, self.task, self._notify = config, run, task, notify
-        self._device = _Device.named(config.device)
+        self._device = TrainingDevice.named(config.device)
         self._weights = None if run.last.exists() else config.weights
         self._network = task.new_network(self._weights, notify)
         for note in task.notes:
@@ -145,12 +143,12 @@ def _callbacks(task: Task, config: TrainingConfig, run: RunFiles, scoring: Valid
 
 
 def _trainer(
-    config: TrainingConfig, run: RunFiles, device: _Device, together: int, callbacks: Sequence[Callback]
+    config: TrainingConfig, run: RunFiles, device: TrainingDevice, together: int, callbacks: Sequence[Callback]
 ) -> pl.Trainer:
     return pl.Trainer(
         accelerator=device.accelerator,
         devices=device.devices,
-        precision="bf16-mixed" if _uses_bf16(config.precision, device) else "32-true",
+        precision="bf16-mixed" if uses_bf16(config.precision, device) else "32-true",
         max_epochs=config.epochs,
         accumulate_grad_batches=together,
         gradient_clip_val=config.optimizer.clip_norm or None,
@@ -163,37 +161,6 @@ def _trainer(
         use_distributed_sampler=False,
         log_every_n_steps=10,
     )
-
-
-@dataclass(frozen=True)
-class _Device:
-    """Where Lightning runs a training. devices: which of that kind, or how many."""
-
-    accelerator: str
-    devices: list[int] | int = 1
-
-    @classmethod
-    def named(cls, device: str) -> _Device:
-        """auto, cpu, cuda or cuda:1. Raises TrainersError for what torch does not see here."""
-        kind, _, index = device.partition(":")
-        if kind == "auto":
-            return cls("cuda" if torch.cuda.is_available() else "cpu")
-        if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
-            raise TrainersError(f"device: got {device}, expected auto, cpu, cuda, or one GPU of several as cuda:1")
-        if kind == "cuda" and not torch.cuda.is_available():
-            raise TrainersError(
-                f"device: got {device}, but torch {torch.__version__} sees no CUDA device; write cpu or auto"
-            )
-        return cls(kind, [int(index)] if index and kind == "cuda" else 1)
-
-
-def _uses_bf16(precision: str, device: _Device) -> bool:
-    """Whether "auto" is bf16: on GPUs that have it and CPUs with AMX. AVX-512's bf16 slows depthwise convolutions."""
-    if precision != "auto":
-        return precision == "bf16"
-    if device.accelerator == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_amx_tile_supported()
 
 
 @contextmanager

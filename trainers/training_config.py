@@ -16,6 +16,7 @@ from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.model_card import Channels, CropCard
 from trainers.strict_values import StrictPart, describe_problems
+from trainers.ultralytics_networks import is_ultralytics
 
 
 class SourceConfig(StrictPart):
@@ -142,28 +143,36 @@ class ReportConfig(StrictPart):
     trackers: tuple[Literal["wandb", "mlflow"], ...] = ()
 
 
-class TrainingConfig(StrictPart):
-    """What decides a training of any kind of model.
+class RunConfig(StrictPart):
+    """What every training decides, whoever carries it out.
 
-    network: a name, or module:function of the user's own. weights: a file to start from, or "timm" for what timm
-    downloads. ema: decay of the averaged weights, 0 for none. patience: epochs without progress before it stops.
+    network: a name, or module:function of the user's own. weights: a file to start from. patience: epochs without
+    progress before it stops.
     """
 
     task: str
     data: DataConfig
     network: str
-    backbone: str | None = None
-    network_options: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = None
-    input: NetworkInput = NetworkInput()
-    optimizer: OptimizerConfig = OptimizerConfig()
-    report: ReportConfig = ReportConfig()
     epochs: int = Field(default=100, ge=1)
     batch_size: int = Field(default=32, ge=2)
-    ema: float = Field(default=0.999, ge=0, lt=1)
     patience: int | None = Field(default=None, ge=1)
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
+
+
+class TrainingConfig(RunConfig):
+    """What decides a training of one of our models.
+
+    weights: also "timm" for what timm downloads. ema: decay of the averaged weights, 0 for none.
+    """
+
+    backbone: str | None = None
+    network_options: dict[str, Any] = Field(default_factory=dict)
+    input: NetworkInput = NetworkInput()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    report: ReportConfig = ReportConfig()
+    ema: float = Field(default=0.999, ge=0, lt=1)
     precision: Literal["auto", "f32", "bf16"] = "auto"
     compile: bool = False
 
@@ -200,16 +209,78 @@ class DetectionConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _check(self) -> DetectionConfig:
-        for key in ("teacher", "skeleton"):
-            if getattr(self.data, key) is not None:
-                raise ValueError(f"data.{key}: is of joints, which a detector does not learn; leave it out")
+        _refuse_joints(self.data)
         return self
+
+
+class SquareInput(StrictPart):
+    """The network's input, in pixels."""
+
+    width: int = Field(default=640, ge=32, le=4096, multiple_of=32)
+    height: int = Field(default=640, ge=32, le=4096, multiple_of=32)
+
+    @model_validator(mode="after")
+    def _check(self) -> SquareInput:
+        if self.width != self.height:
+            raise ValueError(
+                f"height: got {self.height}, expected {self.width}, the width: Ultralytics trains on squares"
+            )
+        return self
+
+
+class UltralyticsOptimizerConfig(StrictPart):
+    """learning_rate: AdamW's; None for the optimizer and rate that Ultralytics chooses."""
+
+    learning_rate: float | None = Field(default=None, gt=0)
+
+
+class UltralyticsAugmentation(StrictPart):
+    """What of Ultralytics' changes can be set: fliplr, scale, translate and mosaic, with its defaults."""
+
+    flip_probability: float = Field(default=0.5, ge=0, le=1)
+    scale: float = Field(default=0.5, ge=0, lt=1)
+    shift: float = Field(default=0.1, ge=0, le=0.5)
+    mosaic_probability: float = Field(default=1.0, ge=0, le=1)
+
+
+class UltralyticsConfig(RunConfig):
+    """A detector of one category, of an architecture of Ultralytics, trained by its package."""
+
+    task: Literal["detection"]
+    input: SquareInput = SquareInput()
+    optimizer: UltralyticsOptimizerConfig = UltralyticsOptimizerConfig()
+    augmentation: UltralyticsAugmentation = UltralyticsAugmentation()
+    batch_size: int = Field(default=16, ge=2)
+
+    @model_validator(mode="after")
+    def _check(self) -> UltralyticsConfig:
+        _refuse_joints(self.data)
+        if self.data.cache_gb != DataConfig.model_fields["cache_gb"].default:
+            raise ValueError("data.cache_gb: Ultralytics reads its images anew each epoch; leave it out")
+        for source in (*self.data.train, *self.data.validation):
+            if not source.complete:
+                raise ValueError(
+                    f"data: {source.path} is not complete, and Ultralytics learns background wherever no box is; take "
+                    "network: lite-detector, which does not, or label everybody"
+                )
+            if source.weight != 1:
+                raise ValueError(
+                    f"data: {source.path} has the weight {source.weight}, but Ultralytics shows every image once an "
+                    "epoch; leave weight out"
+                )
+        return self
+
+
+def _refuse_joints(data: DataConfig) -> None:
+    for key in ("teacher", "skeleton"):
+        if getattr(data, key) is not None:
+            raise ValueError(f"data.{key}: is of joints, which a detector does not learn; leave it out")
 
 
 TASKS: dict[str, type[TrainingConfig]] = {"pose": PoseConfig, "detection": DetectionConfig}
 
 
-def read_config(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:
+def read_config(path: Path, settings: Sequence[str] = ()) -> RunConfig:
     """The config in a YAML file, with settings such as `optimizer.learning_rate=0.01` in place of what it says.
 
     Paths in it are relative to the working directory; the config holds them whole. Raises TrainersError.
@@ -225,15 +296,16 @@ def read_config(path: Path, settings: Sequence[str] = ()) -> TrainingConfig:
     return parse_config(apply_settings(content, settings), str(path))
 
 
-def parse_config(content: Mapping[str, Any], where: str) -> TrainingConfig:
+def parse_config(content: Mapping[str, Any], where: str) -> RunConfig:
     """A config from plain values. Raises TrainersError with everything that is wrong in it."""
     task = content.get("task", "pose")
     if task not in TASKS:
         raise TrainersError(f"{where}: task: got {task!r}, expected one of {', '.join(TASKS)}; see docs/training.md")
+    kind = UltralyticsConfig if task == "detection" and is_ultralytics(content.get("network")) else TASKS[task]
     try:
-        config = TASKS[task].model_validate_json(json.dumps(content, default=str))
+        config = kind.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        problems = describe_problems(error, TASKS[task])
+        problems = describe_problems(error, kind)
         raise TrainersError(f"{where}: {problems}; see docs/training.md") from error
     return _with_whole_paths(config)
 
@@ -260,12 +332,12 @@ def apply_settings(content: Mapping[str, Any], settings: Sequence[str]) -> dict[
     return changed
 
 
-def dump_config(config: TrainingConfig) -> str:
+def dump_config(config: RunConfig) -> str:
     """The config as YAML, every key written out: `parse_config` of it gives the same."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _with_whole_paths(config: TrainingConfig) -> TrainingConfig:
+def _with_whole_paths(config: RunConfig) -> RunConfig:
     data = config.data
     whole = data.model_copy(
         update={

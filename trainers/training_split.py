@@ -11,7 +11,7 @@ from trainers.errors import TrainersError
 from trainers.image_files import ImageRef
 from trainers.source_reading import LabelSource
 from trainers.splits import split_by_group
-from trainers.training_config import SourceConfig, TrainingConfig
+from trainers.training_config import RunConfig, SourceConfig
 
 
 class Grouped(Protocol):
@@ -56,7 +56,7 @@ class Found(Generic[Sample]):
 
 
 def split_samples(
-    config: TrainingConfig, found: Found[Sample], others: Found[Sample] | None
+    config: RunConfig, found: Found[Sample], others: Found[Sample] | None
 ) -> tuple[Split[Sample], tuple[str, ...], dict[str, str]]:
     """The split, all notes, and all hashes. others: what was read for validation; None where a part is kept for it.
 

@@ -12,7 +12,7 @@ from annotator.commands.options import json_option
 
 if TYPE_CHECKING:
     from cvat_export.dataset import Dataset
-    from trainers.training_config import TrainingConfig
+    from trainers.training_config import RunConfig
 
 _FIGURES = {"pck": "PCK@0.1", "oks": "mean OKS", "ap": "box AP", "ap50": "box AP50"}
 
@@ -25,7 +25,7 @@ Examples:
 Writes:
   runs/1/
     best.ckpt        the model with the best validation PCK or box AP: evaluate, export or use it as it is
-    last.ckpt        the whole state, from which --resume goes on
+    last.ckpt        the whole state, from which --resume goes on (Ultralytics' networks: best.pt, last.pt)
     config.yaml      every setting, as it was used
     run.json         hashes of the labels, the split, versions; card.json: the model's card
     metrics.csv, curves.png, tensorboard/
@@ -38,7 +38,8 @@ A config is as short as
     train: corrected.zip
 
 \b
-docs/training.md lists all keys. A run that was stopped ends with the same weights when it is resumed."""
+docs/training.md lists all keys. A run that was stopped ends with the same weights when it is resumed.
+With `task: detection` and a network of Ultralytics, such as yolo11n, Ultralytics trains it (AGPL-3.0)."""
 
 
 @click.command(epilog=EPILOG)
@@ -86,17 +87,23 @@ def command(
     return 0
 
 
-def _write_preview(out: Path, config: TrainingConfig) -> Path:
+def _write_preview(out: Path, config: RunConfig) -> Path:
     from annotator.training_preview import write_image_preview, write_preview
-    from trainers.training_config import DetectionConfig, PoseConfig
+    from trainers.errors import TrainersError
+    from trainers.training_config import DetectionConfig, PoseConfig, UltralyticsConfig
 
+    if isinstance(config, UltralyticsConfig):
+        raise TrainersError(
+            f"--preview: Ultralytics changes images by itself, so it cannot be shown what {config.network} sees; add "
+            "--set network=lite-detector, and the labels are shown as both learn them"
+        )
     if isinstance(config, DetectionConfig):
         return write_image_preview(out, config)
     assert isinstance(config, PoseConfig)
     return write_preview(out, config)
 
 
-def _read_teacher(config: TrainingConfig) -> Dataset | None:
+def _read_teacher(config: RunConfig) -> Dataset | None:
     """The proposals of `data.teacher`, a folder that annotator preannotate wrote, with their scores."""
     if config.data.teacher is None:
         return None

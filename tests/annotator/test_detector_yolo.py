@@ -205,7 +205,7 @@ def test_a_yolo_file_that_wants_more_is_refused_and_never_loaded_by_ultralytics(
 
 def test_a_checkpoint_of_another_family_is_refused(tmp_path):
     torch.save({"state_dict": {"weight": torch.ones(2)}}, tmp_path / "other.pt")
-    with pytest.raises(AnnotatorError, match="a checkpoint without a YOLO network"):
+    with pytest.raises(TrainersError, match="a checkpoint without a YOLO network"):
         load_detector(str(tmp_path / "other.pt"), OPTIONS, Execution())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from annotator.detectors.ultralytics import import_ultralytics
+from trainers.runtimes.ultralytics_file import import_ultralytics
 
 SIDE_PX = 160
 CLASS_NAMES = {0: "cat", 1: "person", 2: "mouse"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainers.detection.boxed_images import BoxedData, BoxedImage, read_boxed_images
-from trainers.training_config import DataConfig, DetectionConfig, SourceConfig
+from trainers.training_config import DataConfig, DetectionConfig, SourceConfig, UltralyticsConfig
 from trainers.training_split import Found, Split, label_source, split_samples
 
 
@@ -20,7 +20,7 @@ class DetectionData:
     sha256: dict[str, str]
 
 
-def read_detection_data(config: DetectionConfig) -> DetectionData:
+def read_detection_data(config: DetectionConfig | UltralyticsConfig) -> DetectionData:
     """The labels that a config names, split. Raises TrainersError or CvatExportError for all that is wrong in them."""
     data = config.data
     found = _read(data.train, data.category, data)

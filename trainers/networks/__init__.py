@@ -19,6 +19,8 @@ from trainers.networks.lite_detector import LiteDetector
 from trainers.networks.lite_fpn import LiteFpn
 from trainers.networks.pose_network import PoseNetwork
 from trainers.networks.simple_baseline import SimpleBaseline
+from trainers.strict_values import nearest
+from trainers.ultralytics_networks import ultralytics_networks
 
 __all__ = ["DETECTORS", "NETWORKS", "PoseNetwork", "backbone_name", "build_detector", "build_network", "is_own_network"]
 
@@ -69,7 +71,12 @@ def build_detector(
     """The body of a DetectorNetwork, by one of DETECTORS. Raises TrainersError, saying what there is instead."""
     builder = DETECTORS.get(name)
     if builder is None:
-        raise TrainersError(f"network {name!r}: no detector of this name, there are {', '.join(DETECTORS)}")
+        theirs = ultralytics_networks()
+        needed = "" if theirs else ", with pip install 'cvat-pose-annotator[train]'"
+        raise TrainersError(
+            f"network {name!r}: no detector of this name, there are {', '.join(DETECTORS)} and those of Ultralytics, "
+            f"such as yolo11n{needed}{nearest(name, [*DETECTORS, *theirs])}"
+        )
     given = {**options, **({} if backbone is None else {"backbone": backbone})}
     _check_options(name, builder, given)
     try:
