@@ -138,10 +138,12 @@ def command(model: Path | None, output: Path | None, as_json: bool, **options: A
     _check_words(model, options)
     if model is None and options["detection"]:
         return _measure_boxes(output, as_json, options)
-    from annotator.evaluation import compare, read_truth
+    from annotator.evaluation import check_calibratable, compare, read_truth
     from annotator.evaluation_tables import Findings
     from trainers.label_sources import LabelSource
 
+    if options["calibrate"] and model is not None:
+        check_calibratable(model)
     data = read_truth(
         LabelSource(options["data"], options["images"], group=options["group"]),
         options["skeleton"],
