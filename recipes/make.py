@@ -7,17 +7,20 @@ derived labels, a run a recipe, and `released/` with what annotator/models holds
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from cvat_export.atomic import write_text
 from recipes.derive import derive
 
 RECIPES = ("pose-coarse", "pose-finer", "annotator-pose", "annotator-person")  # each begins where one before it ended
 RELEASED = ("annotator-pose", "annotator-person")
-LARGER = {"annotator-person": ("annotator-person-large", "640x640")}  # recipe -> the model of the same weights
+LARGER = {"annotator-person": ("annotator-person-large", "608x608")}  # recipe -> the model of the same weights
 LICENCE = "Apache-2.0"
+# Scores from which is proposed, by what was seen on COCO's validation people; a pose model's are calibrated there first.
+PROPOSED = {"annotator-pose": ("--min-joint-score", "0.3"), "annotator-person": ("--propose-from", "0.35")}
+CALIBRATED_ON = {"annotator-pose": "data/coco_people/annotations/person_keypoints_val.json"}
 LOG = ("config.yaml", "metrics.csv")  # of a run, kept beside its model
 
 
@@ -34,23 +37,18 @@ def export(recipe: str, work: Path) -> None:
     """Write the model and its log as annotator/models holds them."""
     run, released = work / "runs" / recipe, work / "released" / recipe
     released.mkdir(parents=True, exist_ok=True)
-    command = (
-        "export",
-        str(run / "best.ckpt"),
-        "--format",
-        "openvino",
-        "--precision",
-        "f16",
-        "--licence",
-        LICENCE,
-        "--overwrite",
-    )
+    model = str(run / "best.ckpt")
+    if recipe in CALIBRATED_ON:
+        _annotator(work, "evaluate", model, "--data", CALIBRATED_ON[recipe], "--calibrate")
+    options = ("--precision", "f16", "--licence", LICENCE, *PROPOSED[recipe], "--overwrite")
+    command = ("export", model, "--format", "openvino", *options)
     _annotator(work, *command, "-o", str(released / f"{recipe}.xml"))
     if recipe in LARGER:
         name, size = LARGER[recipe]
         _annotator(work, *command, "-o", str(released / f"{name}.xml"), "--input-size", size)
     for name in LOG:
-        shutil.copyfile(run / name, released / name)
+        text = (run / name).read_text("utf-8")
+        write_text(released / name, text.replace(f"{work}/", ""))  # paths below WORK, as in the recipe
 
 
 def main() -> None:

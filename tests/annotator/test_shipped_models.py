@@ -157,7 +157,6 @@ def test_a_top_down_model_gets_the_detector_of_the_install(tmp_path):
 
 
 def test_a_model_that_finds_people_by_itself_needs_no_detector(tmp_path):
-    pytest.importorskip("ultralytics")
     from tests.annotator.yolo_models import make_yolo
 
     path = make_yolo("yolo11n-pose", tmp_path / "pose.pt")
