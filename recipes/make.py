@@ -18,7 +18,7 @@ RECIPES = ("pose-coarse", "pose-finer", "annotator-pose", "annotator-person")  #
 RELEASED = ("annotator-pose", "annotator-person")
 LARGER = {"annotator-person": ("annotator-person-large", "608x608")}  # recipe -> the model of the same weights
 LICENCE = "Apache-2.0"
-# Scores from which is proposed, by what was seen on COCO's validation people; a pose model's are calibrated there first.
+# Scores from which is proposed, by what was seen on COCO's validation people; poses' are calibrated there first.
 PROPOSED = {"annotator-pose": ("--min-joint-score", "0.3"), "annotator-person": ("--propose-from", "0.35")}
 CALIBRATED_ON = {"annotator-pose": "data/coco_people/annotations/person_keypoints_val.json"}
 LOG = ("config.yaml", "metrics.csv")  # of a run, kept beside its model
