@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from annotator.batches import batches
 from annotator.detector import DetectionOptions, load_detector
-from annotator.estimators import batches
 from annotator.evaluation_tables import differences_as_json, figure_lines, figures_as_json, without_nan
 from cvat_export.labels import Boxes
 from trainers.detection.boxed_images import BoxedData, BoxedImage
@@ -21,6 +21,7 @@ from trainers.metrics.bootstrap import Interval, draw_groups, interval, resample
 from trainers.metrics.box_precision import BOX_SIZES, match_boxes, tally_boxes
 from trainers.metrics.evaluation import Grouping
 from trainers.metrics.pairs import Floats
+from trainers.model_card import MIN_BOX_SCORE
 from trainers.runtimes import Execution
 
 _LEAST_SCORE = 0.01  # of boxes that average precision looks at
@@ -30,7 +31,7 @@ _LEAST_SCORE = 0.01  # of boxes that average precision looks at
 class BoxOptions:
     """min_score: of boxes that count as found, in recall and false boxes. resamples, seed: of the bootstrap."""
 
-    min_score: float = 0.25
+    min_score: float = MIN_BOX_SCORE
     resamples: int = 1000
     seed: int = 0
     batch_size: int = 8

@@ -23,6 +23,7 @@ from annotator.named_models import DEFAULT_POSE
 from annotator.pipeline import judge_visibility
 from annotator.predictions import FrameSource, Prediction
 from cvat_export.labels import Visibility
+from trainers.model_card import MIN_BOX_SCORE
 
 _FRAME = FrameSource("", 0)  # CVAT knows where it is from
 _LEAST_SCORE = 0.05  # of boxes that are looked at: CVAT may ask for a threshold of its own at each image
@@ -38,7 +39,7 @@ class PoseFunction:
         pose_card: str | None = None,
         skeleton: str | None = None,
         category: str = "person",
-        min_score: float = 0.25,
+        min_score: float = MIN_BOX_SCORE,
         min_joint_score: float | None = None,
     ) -> None:
         self._category, self._min_score = category, min_score

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from annotator.errors import AnnotatorError
 from annotator.named_models import find_model
 from cvat_export.labels import Boxes, FloatArray
+from trainers.model_card import MIN_BOX_SCORE
 from trainers.runtimes import Execution, Session
 
 BUILT_IN_DETECTORS = ("hog", "full-frame")
@@ -29,7 +29,7 @@ class DetectionOptions:
     """
 
     classes: tuple[str, ...] = ()
-    min_score: float = 0.25
+    min_score: float = MIN_BOX_SCORE
     iou: float = 0.7
     max_subjects: int | None = None
     min_size_px: float = 0.0
@@ -73,14 +73,14 @@ def load_detector(spec: str, options: DetectionOptions, execution: Execution) ->
         from annotator.detectors.full_frame import FullFrameDetector
 
         return FullFrameDetector()
-    path = find_model(spec, other_names=BUILT_IN_DETECTORS).path
-    if path.suffix == ".json":
+    place = find_model(spec, other_names=BUILT_IN_DETECTORS)
+    if place.path.suffix == ".json":
         from annotator.detectors.coco_boxes import load_coco_boxes
 
-        return load_coco_boxes(path, options)
+        return load_coco_boxes(place.path, options)
     from annotator.detectors.model_file import load_model_file
 
-    return load_model_file(Path(spec), options, execution)
+    return load_model_file(place, options, execution)
 
 
 def select_classes(available: Sequence[str], wanted: Sequence[str], where: str) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ def try_shipped_models() -> Iterator[tuple[str, Trial]]:
 
     for name in SHIPPED:
         try:
-            runs = inspect_model(Path(name), Execution()).runs
+            runs = inspect_model(name, Execution()).runs
         except (TrainersError, OSError) as error:
             yield name, Trial("none", "", "", None, str(error))
             continue

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from annotator.batches import batches
 from annotator.detector import DetectionOptions, Detector, RgbImage, load_detector
 from annotator.detectors.network import NetworkDetector
 from annotator.detectors.yolo_pose import load_one_stage
@@ -23,7 +24,6 @@ from trainers.model_card import MIN_JOINT_SCORE
 from trainers.runtimes import Execution, Session
 
 Quality = Literal["fast", "best"]
-T = TypeVar("T")
 
 
 class PoseEstimator(Protocol):
@@ -108,10 +108,7 @@ class TwoStage:
 
     def estimate(self, crops: Sequence[tuple[Boxes, Crops]]) -> list[tuple[Boxes, Keypoints]]:
         together = Crops.concatenate([image_crops for _, image_crops in crops])
-        parts = [
-            self.model.estimate(together[start : start + self.batch_size])
-            for start in range(0, len(together), self.batch_size)
-        ]
+        parts = [self.model.estimate(batch) for batch in batches(together, self.batch_size)]
         keypoints = _concatenate(parts) if parts else Keypoints.empty(len(self.model.skeleton.joints))
         keypoints = map_joints(keypoints, self.model.skeleton, self.skeleton)
         ends = np.cumsum([0, *(len(boxes) for boxes, _ in crops)])
@@ -187,19 +184,19 @@ def load_estimator(options: EstimatorOptions) -> PoseEstimator:
     if options.quality == "best":
         detection = LARGER_INPUT.get(detection, detection)
     detector = load_detector(detection, options.boxes, options.execution)
-    model = load_pose_model(Path(options.pose), options.pose_card, options.execution, options.flip_test)
+    model = load_pose_model(options.pose, options.pose_card, options.execution, options.flip_test)
     if options.quality == "best":
         model = replace(model, flip_test=model.card.flip_test)
     return TwoStage(detector, model, _labelled(model.skeleton, wanted, options.pose), options.batch_size)
 
 
 def _is_top_down(options: EstimatorOptions) -> bool:
-    return options.pose_card is not None or carries_pose_card(Path(options.pose))
+    return options.pose_card is not None or carries_pose_card(options.pose)
 
 
 def _load_one_stage(options: EstimatorOptions, wanted: Skeleton | None) -> OneStage:
     try:
-        model = load_one_stage(Path(options.pose), options.boxes, options.execution)
+        model = load_one_stage(options.pose, options.boxes, options.execution)
     except AnnotatorError as error:
         raise AnnotatorError(
             f"{error}. A --pose model without a card must be an Ultralytics pose model, which finds people by itself; "
@@ -232,11 +229,6 @@ def _labelled(own: Skeleton, wanted: Skeleton | None, where: str) -> Skeleton:
             f"({', '.join(wanted.joints)}); give other names under 'aliases' in a skeleton file, or another pose model"
         )
     return wanted
-
-
-def batches(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Consecutive slices of at most `size`."""
-    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def _concatenate(parts: Sequence[Keypoints]) -> Keypoints:

@@ -60,7 +60,7 @@ class ModelRequest:
     one_stage: a model that finds people by itself. calibrated: whether scores are as its card's calibration says.
     """
 
-    pose: Path
+    pose: str | Path
     card: Path | None = None
     detection: str | None = None
     one_stage: bool = False

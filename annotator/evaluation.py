@@ -10,7 +10,6 @@ import numpy as np
 
 from annotator.errors import AnnotatorError
 from annotator.evaluated_poses import Poses
-from annotator.named_models import find_model, is_shipped
 from cvat_export.dataset import LabelledImage
 from cvat_export.skeleton import DEFAULT_SIGMA, Skeleton, read_skeleton
 from trainers.label_sources import LabelledData, LabelSource, inspect_labels
@@ -25,7 +24,6 @@ from trainers.metrics.labelled_images import (
 from trainers.metrics.pairing import pair_by_boxes
 from trainers.metrics.sigma_estimation import LEAST_PAIRS, estimate_sigmas
 from trainers.metrics.tables import EstimateTable, Ints
-from trainers.model_card import Calibration, dump_card, read_card
 from trainers.problem import Problem
 
 _LISTED = 3
@@ -128,49 +126,16 @@ def sigmas_from_second(data: LabelledData, second: Poses) -> SigmaEstimate:
     return SigmaEstimate(replace(data.skeleton, sigmas=tuple(own.tolist())), all_counts, tuple(notes))
 
 
-def check_calibratable(model: Path) -> Path:
-    """The file of a model whose card may be changed. Raises AnnotatorError for one that comes with the install."""
-    path = find_model(model).path
-    if is_shipped(path):
-        raise AnnotatorError(
-            f"{model}: comes with the install and stays as it is; calibrate a copy: annotator models add {path} "
-            "--name NAME"
-        )
-    return path
-
-
-def store_calibration(model: Path, card: Path | None, calibration: Calibration) -> Path:
-    """Write it into the card that the model will be used with; the file that was written.
-
-    Our checkpoints carry their card; beside any other model <stem>.card.json is written, which goes before .yaml.
-    Raises TrainersError, and AnnotatorError for a model that comes with the install.
-    """
-    from trainers.runtimes import Execution, open_session
-    from trainers.runtimes.formats import ModelFormat, identify
-
-    path = check_calibratable(model)
-    file = identify(path)
-    if file.format is ModelFormat.CHECKPOINT and card is None:
-        from trainers.checkpoint import read_checkpoint, write_checkpoint
-
-        checkpoint = read_checkpoint(path)
-        fitted = checkpoint.card.model_copy(update={"calibration": calibration})
-        write_checkpoint(path, replace(checkpoint, card=fitted))
-        return path
-    from annotator.pose_model import find_card
-    from cvat_export.atomic import write_text
-
-    known = read_card(card) if card else find_card(file.path, None, open_session(model, Execution()))
-    target = file.path.with_name(f"{file.path.stem}.card.json")
-    write_text(target, dump_card(known.model_copy(update={"calibration": calibration})))
-    return target
-
-
 _HARMLESS = {"missing_image", "unreadable_image", "other_size", "turned_image", "same_file"}
 
 
+def is_about_splitting(note: str) -> bool:
+    """Whether what a reader of labels says matters only to those who split them for a training."""
+    return "need a group rule" in note
+
+
 def _is_about_training(note: str) -> bool:
-    return "need a group rule" in note or note.endswith("left out") or "without a box of their own" in note
+    return is_about_splitting(note) or note.endswith("left out") or "without a box of their own" in note
 
 
 def _image_notes(problems: Sequence[Problem]) -> list[str]:

@@ -53,12 +53,12 @@ class ModelReport:
     notes: tuple[str, ...] = ()
 
 
-def inspect_model(path: Path, execution: Execution) -> ModelReport:
+def inspect_model(spec: str | Path, execution: Execution) -> ModelReport:
     """Open the model, by its name or path, with every runtime that can (or the one asked for) and run it in each.
 
     Raises TrainersError where the file is no model.
     """
-    path = find_model(path).path
+    path = find_model(spec).path
     model = identify(path)
     runs, metadata, family = [], {}, None
     for runtime in _runtimes(model, execution):

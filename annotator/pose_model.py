@@ -87,7 +87,9 @@ class PoseModel:
         return _to_image(decode_outputs(self.card, outputs, mirrored), crops.to_image)
 
 
-def load_pose_model(path: Path, card_path: Path | None, execution: Execution, flip_test: bool = False) -> PoseModel:
+def load_pose_model(
+    path: str | Path, card_path: Path | None, execution: Execution, flip_test: bool = False
+) -> PoseModel:
     """Open a model by its name or path, find its card and run it once, before any image is read.
 
     Raises TrainersError where model or card are not what they should be, AnnotatorError where there is no card.
@@ -128,7 +130,7 @@ def cards_beside(path: Path) -> list[Path]:
     return [path.with_name(f"{path.stem}.card.{suffix}") for suffix in ("json", "yaml", "yml")]
 
 
-def carries_pose_card(path: Path) -> bool:
+def carries_pose_card(path: str | Path) -> bool:
     """Whether a pose model's card lies in the model, by name or path, or beside it; nothing is opened for it.
 
     Raises TrainersError where the file is no model, or its card is damaged.

@@ -24,8 +24,6 @@ import os
 import shutil
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Mapping
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -40,6 +38,7 @@ from annotator.pose_model import Crops
 from annotator.preannotation import LabelOptions, output_paths, preannotate
 from annotator.run_folder import RunFolder
 from benchmarks.networks import write_networks
+from benchmarks.timing import measure_ways
 from demo.film import film
 from frame_tools.images import encode_image
 from trainers.network_input import encode_input
@@ -193,19 +192,6 @@ def _batches(pixels: list[np.ndarray]) -> list[np.ndarray]:
 
 def _executed(session: Session) -> str:
     return f"{session.runtime} {session.precision}"
-
-
-def measure_ways(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each, interleaved round by round."""
-    for way in ways.values():
-        way()  # once unmeasured: caches, lazy compilation
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 def _report(seconds: dict[str, list[float]], images: int) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,11 +25,14 @@ from annotator.box_evaluation import BoxOptions, evaluate_boxes
 from annotator.doctor import processor_name
 from annotator.evaluated_poses import ModelRequest, estimate_poses
 from annotator.evaluation import compare, read_truth
+from benchmarks.released.models import model_bytes
+from benchmarks.tables import with_interval
+from benchmarks.timing import measure_ways
 from trainers.checkpoint import read_checkpoint
 from trainers.detection.boxed_images import read_boxed_images
 from trainers.export import MOST_CALIBRATED, cut_labelled_inputs, export_checkpoint, read_run_crops
 from trainers.export_formats import EXPORT_FORMATS
-from trainers.metrics.bootstrap import Interval, Measured, differences
+from trainers.metrics.bootstrap import Measured, differences
 from trainers.metrics.evaluation import EvaluationOptions
 from trainers.model_card import Card, DetectorCard, FilePrecision
 from trainers.network_input import encode_input
@@ -113,7 +116,7 @@ def _rows(
     measure: Measure,
     arguments: argparse.Namespace,
 ) -> Iterator[Row]:
-    sessions = [open_session(path, execution) for path in paths.values()]
+    sessions = {precision: open_session(path, execution) for precision, path in paths.items()}
     seconds = {
         batch: _time(
             sessions, encode_input(card.input, np.resize(pixels, (batch, *pixels.shape[1:]))), arguments.rounds
@@ -121,37 +124,29 @@ def _rows(
         for batch in BATCHES
     }
     del sessions  # ONNX Runtime's threads wait busily
-    for place, (precision, path) in enumerate(paths.items()):
-        ratios = {batch: rounds[:, place] / rounds[:, 0] for batch, rounds in seconds.items()}
+    for precision, path in paths.items():
+        ratios = {batch: found[precision] / found["f32"] for batch, found in seconds.items()}
         yield Row(precision, path, measure(path, execution), ratios)
 
 
-def _time(sessions: Sequence[Session], batch: npt.NDArray[np.float32], rounds: int) -> npt.NDArray[np.float64]:
-    """(rounds, sessions) seconds."""
-    found = np.zeros((rounds, len(sessions)))
-    for turn in range(-1, rounds):  # one to warm up, which the last one overwrites
-        for place, session in enumerate(sessions):
-            start = time.perf_counter()
-            session.run(batch)
-            found[turn, place] = time.perf_counter() - start
-    return found
+def _time(
+    sessions: Mapping[FilePrecision, Session], batch: npt.NDArray[np.float32], rounds: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    """By precision, (rounds,) seconds."""
+    seconds = measure_ways({name: partial(session.run, batch) for name, session in sessions.items()}, rounds)
+    return {name: np.array(found) for name, found in seconds.items()}
 
 
 def _cells(row: Row, whole: Row, names: Sequence[str]) -> Iterator[str]:
     yield row.precision
-    files = {row.path, row.path.with_suffix(".bin")}
-    yield f"{sum(path.stat().st_size for path in files if path.is_file()) / 1e6:.2f}"
+    yield f"{model_bytes(row.path) / 1e6:.2f}"
     apart = differences(row.measured, whole.measured)
     for name in names:
-        change = "" if row is whole else f", {_shown(apart[name].interval, '+')}"
-        yield f"{_shown(row.measured.figures[name])}{change}"
+        change = "" if row is whole else f", {with_interval(apart[name].interval, '+')}"
+        yield f"{with_interval(row.measured.figures[name])}{change}"
     for ratios in row.ratios.values():
         low, median, high = np.quantile(ratios, [0.25, 0.5, 0.75])
         yield f"{median:.2f} ({low:.2f} to {high:.2f})"
-
-
-def _shown(figure: Interval, sign: str = "") -> str:
-    return f"{figure.value:{sign}.3f} [{figure.low:{sign}.3f}, {figure.high:{sign}.3f}]"
 
 
 def _arguments() -> argparse.Namespace:

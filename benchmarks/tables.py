@@ -21,12 +21,12 @@ def figure_table(corner: str, figures: Mapping[str, Mapping[str, Interval]], sho
     return markdown([corner, *columns.values()], [[row, *cells] for row, cells in rows.items() if set(cells) != {"-"}])
 
 
-def with_interval(figure: Interval | None) -> str:
-    """`0.717 [0.690, 0.742]`, without ends where there are none, a dash for what is not defined."""
+def with_interval(figure: Interval | None, sign: str = "") -> str:
+    """`0.717 [0.690, 0.742]`, without ends where there are none, a dash for what is not defined. sign: + for always."""
     if figure is None or math.isnan(figure.value):
         return "-"
-    ends = "" if math.isnan(figure.low) else f" [{figure.low:.3f}, {figure.high:.3f}]"
-    return f"{figure.value:.3f}{ends}"
+    ends = "" if math.isnan(figure.low) else f" [{figure.low:{sign}.3f}, {figure.high:{sign}.3f}]"
+    return f"{figure.value:{sign}.3f}{ends}"
 
 
 def _defined(figure: Interval | None) -> bool:

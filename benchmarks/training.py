@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,10 @@ import numpy.typing as npt
 import yaml
 
 from benchmarks.released.data_sets import write_part
-from benchmarks.tables import with_interval
+from benchmarks.released.models import NamedPoseModel, movenet
+from benchmarks.tables import markdown, with_interval
+from demo.program import run_annotator
+from recipes.make import recipe_path
 from trainers.metrics.bootstrap import Interval, draw_groups, interval, resample_ratio
 
 RESAMPLES = 2000
@@ -30,9 +31,12 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Arm:
-    """A config that is trained once a seed. weights_of: the run that it starts from, as benchmark/arm/seed."""
+    """A config, or the file of it, that is trained once a seed. weights_of: the run that it starts from.
 
-    config: Mapping[str, Any]
+    The run is named as benchmark/arm/seed. Labels are named below DATA, which recipes call data.
+    """
+
+    config: Mapping[str, Any] | Path
     seeds: int = 1
     weights_of: str | None = None
 
@@ -42,14 +46,14 @@ class Benchmark:
     """Arms measured on the same files. compared: pairs of arms, the first expected to be better.
 
     held_out: instead of tests, a file of labels of which the images that the first arm kept for validation are taken.
-    others: models of somebody else, as (file, card), measured on the same boxes. options: of `annotator evaluate`.
+    others: models of somebody else in DATA, measured on the same boxes. options: of `annotator evaluate`.
     """
 
     arms: Mapping[str, Arm]
     tests: Mapping[str, str] = field(default_factory=dict)
     held_out: str | None = None
     compared: tuple[tuple[str, str], ...] = ()
-    others: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    others: tuple[Callable[[Path], NamedPoseModel], ...] = ()
     options: tuple[str, ...] = ()
 
 
@@ -66,44 +70,16 @@ SMALL = {
     "report": LAST,
 }
 LITE_CATS = {**SMALL, "network": "lite-fpn", "epochs": 150, "batch_size": 16, "ema": 0.99}
-GENTLE = {
-    "rotation_degrees": 30,
-    "rotation_probability": 0.5,
-    "scale": 0.25,
-    "half_body_probability": 0.1,
-    "blur_probability": 0.05,
-    "cut_out_probability": 0.1,
-}
 BENCHMARKS = {
     "people": Benchmark(
         {
-            "lite-fpn": Arm(
-                {
-                    "data": {
-                        "train": [
-                            "coco_people/annotations/person_keypoints_train.json",
-                            "lspet/annotations/person_keypoints_train.json",
-                        ],
-                        "validation": "coco_people/annotations/person_keypoints_val.json",
-                        "skeleton": "coco17",
-                        "leave_out_faulty": True,
-                    },
-                    "network": "lite-fpn",
-                    "input": {"width": 144, "height": 192},
-                    "target": {"sigma": 1.5},
-                    "augmentation": GENTLE,
-                    "optimizer": {"learning_rate": 0.002},
-                    "ema": 0.998,
-                    "epochs": 42,
-                    "report": LAST,
-                }
-            )
+            "lite-fpn": Arm(recipe_path("pose-coarse")),
         },
         {
             "coco_people": "coco_people/annotations/person_keypoints_val.json",
             "lspet": "lspet/annotations/person_keypoints_val.json",
         },
-        others={"MoveNet Lightning": ("models/movenet_lightning_int8.tflite", "tests/cards/movenet_lightning.yaml")},
+        others=(movenet,),
     ),
     "cats": Benchmark(
         {
@@ -190,15 +166,16 @@ def write_held_out(labels: Path, run: Path) -> Path:
 def train_arm(arm: Arm, seed: int, data: Path, run: Path, runs: Path) -> None:
     """Train, or go on, or find that it is done."""
     if (run / "config.yaml").exists():
-        _annotator("train", "--resume", str(run))
+        run_annotator("train", "--resume", str(run))
         return
-    config = {**arm.config, "data": _with_folder(arm.config["data"], data), "seed": seed}
+    whole = yaml.safe_load(arm.config.read_text()) if isinstance(arm.config, Path) else arm.config
+    config = {**whole, "data": _with_folder(whole["data"], data), "seed": seed}
     if arm.weights_of is not None:
         config["weights"] = str(runs / arm.weights_of / "best.ckpt")
     run.parent.mkdir(parents=True, exist_ok=True)
     path = run.parent / f"{run.name}.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
-    _annotator("train", str(path), "-o", str(run))
+    run_annotator("train", str(path), "-o", str(run))
 
 
 def print_table(benchmark: Benchmark, test: str, labels: Path, data: Path, folder: Path) -> None:
@@ -212,28 +189,27 @@ def print_table(benchmark: Benchmark, test: str, labels: Path, data: Path, folde
         ]
         for name, arm in benchmark.arms.items()
     }
-    for name, (model, card) in benchmark.others.items():
-        measured[name] = [
-            measure(data / model, labels, folder / f"{_slug(name)}-{_slug(test)}", "--pose-card", card, *options)
-        ]
+    for other in (find(data) for find in benchmark.others):
+        report = folder / f"{_slug(other.name)}-{_slug(test)}"
+        measured[other.name] = [measure(other.path, labels, report, "--pose-card", str(other.card), *options)]
     print(f"\n{test}: {next(iter(measured.values()))[0].subjects} subjects\n")
-    print("| network | seeds | PCK@0.1 | OKS AP | AP50 | AP75 | mean error |")
-    print("|---|---|---|---|---|---|---|")
+    rows = []
     for name, runs in measured.items():
         cells = [_shown(runs, key) for key in ("AP", "AP50", "AP75", "mean_error_px")]
         low_high = interval(_pck(runs), _resampled_pck(runs), len(runs[0].right))
-        print(f"| {name} | {len(runs)} | {with_interval(low_high)} | {' | '.join(cells)} |")
+        rows.append((name, str(len(runs)), with_interval(low_high), *cells))
+    print(markdown(("network", "seeds", "PCK@0.1", "OKS AP", "AP50", "AP75", "mean error"), rows))
     for better, worse in benchmark.compared:
         differences = _resampled_pck(measured[better]) - _resampled_pck(measured[worse])
         found = interval(_pck(measured[better]) - _pck(measured[worse]), differences, len(measured[worse][0].right))
-        print(f"\n{better} less {worse}: PCK@0.1 {found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+        print(f"\n{better} less {worse}: PCK@0.1 {with_interval(found, '+')}")
 
 
 def measure(model: Path, labels: Path, report: Path, *options: str) -> Measured:
     """`annotator evaluate` of a model into the folder `report`; done anew only where the model is newer."""
     done = report / "metrics.json"
     if not done.exists() or done.stat().st_mtime < model.stat().st_mtime:
-        _annotator("evaluate", str(model), "--data", str(labels), "-o", str(report), *options)
+        run_annotator("evaluate", str(model), "--data", str(labels), "-o", str(report), *options)
     rows = list(csv.DictReader((report / "samples.csv").open()))
     images = {name: place for place, name in enumerate(dict.fromkeys(row["file_name"] for row in rows))}
     right, labelled = np.zeros(len(images)), np.zeros(len(images))
@@ -273,18 +249,14 @@ def _with_folder(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(source, list):
             return [placed(one) for one in source]
         if isinstance(source, Mapping):
-            return {**source, "path": str(folder / source["path"])}
-        return str(folder / source)
+            return {**source, "path": placed(source["path"])}
+        return str(folder / source.removeprefix("data/"))  # as recipes name what lies in DATA
 
     return {key: placed(value) if key in ("train", "validation") else value for key, value in data.items()}
 
 
 def _slug(name: str) -> str:
     return name.replace(",", "").replace(" ", "-")
-
-
-def _annotator(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-c", "from annotator.cli import main; main()", *arguments], check=True)
 
 
 if __name__ == "__main__":

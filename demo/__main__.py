@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import click
 from tqdm import tqdm
+
+from demo.program import run_annotator
 
 FRAMES = 24
 
@@ -96,12 +96,10 @@ def _preannotate(output: Path, models: list[str]) -> None:
 
 
 def _annotator(*arguments: str) -> None:
-    """Run the program as a user would, saying so; a failure of it is ours."""
+    """Saying so, and how long it took."""
     click.secho("$ " + shlex.join(["annotator", *arguments]), bold=True)
     started = time.monotonic()
-    code = subprocess.run([str(Path(sys.executable).with_name("annotator")), *arguments]).returncode
-    if code:
-        sys.exit(code)
+    run_annotator(*arguments)
     click.echo(f"  ({time.monotonic() - started:.1f} s)")
 
 

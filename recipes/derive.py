@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,13 +20,15 @@ from cvat_export.coco import encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.labels import Instance, Visibility
 from cvat_export.skeleton import read_skeleton
+from demo.program import run_annotator
 from frame_tools.images import read_image
 from recipes.drawn import write_drawn
 
 PERSON = Category("person", read_skeleton("coco17"))
+_CARDS = Path(__file__).parents[1] / "tests" / "cards"
 EMPTY = ("scenes/empty", "coco_people/negatives")
 TEST_SHARE = 3
-STANDING_TEST = 300  # the first images of standing_people are
+STANDING_TEST = 300  # so many of standing_people, the first, no recipe sees
 
 # Of lspet's faces, which a teacher adds. Lengths are shares of the box's longer side.
 FACE_JOINTS = 5
@@ -95,23 +95,20 @@ def _lspet(data: Path) -> Dataset:
     """Twelve joints that people labelled, and MoveNet's face where its body agrees with theirs."""
     dataset = read_coco(data / "lspet/annotations/person_keypoints_train.json")
     rows = json.loads((data / "lspet/annotations/movenet_coco17_pseudo_labels_train.json").read_text())
-    ids = [row["id"] for row in json.loads(_text(data, "lspet"))["images"]]
     proposals = {row["image_id"]: np.array(row["keypoints"], np.float32).reshape(-1, 3) for row in rows}
     skeleton = dataset.categories[0].skeleton
     assert skeleton is not None and PERSON.skeleton is not None
     sources = PERSON.skeleton.sources_in(skeleton)
     images = []
-    for image_id, image in zip(ids, dataset.images, strict=True):
-        people = tuple(with_face(person, sources, proposals.get(image_id)) for person in image.instances)
+    for image in dataset.images:
+        proposal = proposals.get(image.extra["id"])
+        people = tuple(with_face(person, sources, proposal) for person in image.instances)
         images.append(LabelledImage(image.file_name, image.width, image.height, people))
     return Dataset((PERSON,), tuple(images))
 
 
-def _text(data: Path, name: str) -> str:
-    return (data / name / "annotations/person_keypoints_train.json").read_text("utf-8")
-
-
 def with_face(person: Instance, sources: Sequence[int | None], proposal: npt.NDArray[np.float32] | None) -> Instance:
+    """The body in the order of `sources`; of `proposal`, (joints, 3) x, y, score, the face where the body agrees."""
     xy = np.zeros((len(sources), 2), np.float32)
     visibility = np.zeros(len(sources), np.uint8)
     for joint, source in enumerate(sources):
@@ -138,18 +135,11 @@ def _scenes(data: Path, folder: Path) -> Dataset:
 
 
 def _propose(images: Path, output: Path, detection: Path, pose: Path) -> list[Prediction]:
-    card = Path("tests/cards") / f"{pose.stem.removesuffix('_int8')}.yaml"
-    options = ["--min-score", "0.35", "--min-joint-score", "0", "--skeleton", "coco17", "--report-pictures", "0"]
-    command = [
-        str(Path(sys.executable).with_name("annotator")),
-        "preannotate",
-        str(images),
-        "-o",
-        str(output),
-        "--flip-test",
-    ]
-    command += ["--detection", str(detection), "--pose", str(pose), "--pose-card", str(card), *options]
-    subprocess.run(command, check=True)
+    card = _CARDS / f"{pose.stem.removesuffix('_int8')}.yaml"
+    models = ("--detection", str(detection), "--pose", str(pose), "--pose-card", str(card))
+    least = ("--min-score", "0.35", "--min-joint-score", "0")
+    options = ("--flip-test", "--skeleton", "coco17", "--report-pictures", "0")
+    run_annotator("preannotate", str(images), "-o", str(output), *models, *least, *options)
     return list(read_predictions(output / "predictions.jsonl"))
 
 

@@ -7,14 +7,15 @@ derived labels, a run a recipe, and `released/` with what annotator/models holds
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
 from cvat_export.atomic import write_text
+from demo.program import run_annotator
 from recipes.derive import derive
 
-RECIPES = ("pose-coarse", "pose-finer", "annotator-pose", "annotator-person")  # each begins where one before it ended
+# Each begins where one before it ended.
+RECIPES = ("pose-coarse", "pose-finer", "pose-gentle", "annotator-pose", "person-first", "annotator-person")
 RELEASED = ("annotator-pose", "annotator-person")
 LARGER = {"annotator-person": ("annotator-person-large", "608x608")}  # recipe -> the model of the same weights
 LICENCE = "Apache-2.0"
@@ -24,13 +25,18 @@ CALIBRATED_ON = {"annotator-pose": "data/coco_people/annotations/person_keypoint
 LOG = ("config.yaml", "metrics.csv")  # of a run, kept beside its model
 
 
+def recipe_path(recipe: str) -> Path:
+    """Its training config."""
+    return Path(__file__).with_name(f"{recipe}.yaml")
+
+
 def train(recipe: str, work: Path) -> None:
     """Train a recipe in WORK/runs, or go on with it; one that has ended stays as it is."""
     run = work / "runs" / recipe
     if (run / "config.yaml").exists():
-        _annotator(work, "train", "--resume", str(run))
+        run_annotator("train", "--resume", str(run), folder=work)
     else:
-        _annotator(work, "train", str(Path(__file__).with_name(f"{recipe}.yaml")), "-o", str(run))
+        run_annotator("train", str(recipe_path(recipe)), "-o", str(run), folder=work)
 
 
 def export(recipe: str, work: Path) -> None:
@@ -39,13 +45,13 @@ def export(recipe: str, work: Path) -> None:
     released.mkdir(parents=True, exist_ok=True)
     model = str(run / "best.ckpt")
     if recipe in CALIBRATED_ON:
-        _annotator(work, "evaluate", model, "--data", CALIBRATED_ON[recipe], "--calibrate")
+        run_annotator("evaluate", model, "--data", CALIBRATED_ON[recipe], "--calibrate", folder=work)
     options = ("--precision", "f16", "--licence", LICENCE, *PROPOSED[recipe], "--overwrite")
     command = ("export", model, "--format", "openvino", *options)
-    _annotator(work, *command, "-o", str(released / f"{recipe}.xml"))
+    run_annotator(*command, "-o", str(released / f"{recipe}.xml"), folder=work)
     if recipe in LARGER:
         name, size = LARGER[recipe]
-        _annotator(work, *command, "-o", str(released / f"{name}.xml"), "--input-size", size)
+        run_annotator(*command, "-o", str(released / f"{name}.xml"), "--input-size", size, folder=work)
     for name in LOG:
         text = (run / name).read_text("utf-8")
         write_text(released / name, text.replace(f"{work}/", ""))  # paths below WORK, as in the recipe
@@ -74,12 +80,6 @@ def _link(link: Path, target: Path) -> None:
     if link.is_symlink():
         link.unlink()
     link.symlink_to(target, target_is_directory=True)
-
-
-def _annotator(work: Path, *arguments: str) -> None:
-    command = [str(Path(sys.executable).with_name("annotator")), *arguments]
-    if code := subprocess.run(command, cwd=work).returncode:
-        sys.exit(code)
 
 
 if __name__ == "__main__":

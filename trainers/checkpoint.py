@@ -109,7 +109,7 @@ def restore_network(checkpoint: Checkpoint, trust: bool = False) -> ModelNetwork
             "and run; if you know who made the file and have that module, use --trust"
         )
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are thrown away
-        network = _build(spec, card)
+        network = build_model(spec, card)
     if misfits := _misfits(network.state_dict(), checkpoint.weights):
         more = f"; and {len(misfits) - _MOST_NAMED} more" if len(misfits) > _MOST_NAMED else ""
         raise TrainersError(
@@ -121,7 +121,8 @@ def restore_network(checkpoint: Checkpoint, trust: bool = False) -> ModelNetwork
     return network.eval()
 
 
-def _build(spec: NetworkSpec, card: Card) -> ModelNetwork:
+def build_model(spec: NetworkSpec, card: Card) -> ModelNetwork:
+    """The network with random weights. Raises TrainersError, saying what there is instead."""
     if isinstance(card, DetectorCard):
         return DetectorNetwork(build_detector(spec.name, card.input.size, spec.backbone, spec.options), card.input.size)
     joints = len(card.skeleton.joints)

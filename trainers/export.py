@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from trainers.card_changes import UNCHANGED, CardChanges
 from trainers.checkpoint import read_checkpoint, restore_network
 from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.export_formats import EXPORT_FORMATS
 from trainers.label_sources import LabelSource, read_labels
-from trainers.model_card import MIN_BOX_SCORE, Card, DetectorCard, FilePrecision
+from trainers.model_card import Card, DetectorCard, FilePrecision
 from trainers.model_run import run_blank
 from trainers.parity import (
     MOST_INPUTS,
@@ -32,7 +33,6 @@ from trainers.run_files import RunFiles
 from trainers.runtimes import Execution, open_session
 from trainers.runtimes.checkpoint_session import run_checkpoint
 from trainers.runtimes.formats import RUNTIMES, identify
-from trainers.score_calibration import move_score
 
 MOST_CALIBRATED = 300  # inputs from which int8 takes its ranges; 64 will do
 
@@ -50,40 +50,6 @@ class Exported:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class CardChanges:
-    """What an export says otherwise than its checkpoint.
-
-    input_size: (width, height) that a detector takes. propose_from: the score of a detector that becomes 0.25, from
-    which boxes are proposed where the user says nothing else.
-    """
-
-    input_size: Size | None = None
-    licence: str | None = None
-    min_joint_score: float | None = None
-    propose_from: float | None = None
-
-    def apply(self, card: Card) -> Card:
-        """The card with these changes. Raises TrainersError for what cards of its kind do not have."""
-        named = {"licence": self.licence, "min_joint_score": self.min_joint_score}
-        update: dict[str, object] = {key: value for key, value in named.items() if value is not None}
-        if "min_joint_score" in update and isinstance(card, DetectorCard):
-            raise TrainersError(f"min joint score: {card.name!r} is a detector, which has no joints")
-        if self.propose_from is not None:
-            if not isinstance(card, DetectorCard):
-                raise TrainersError(f"propose from: {card.name!r} is a pose model, which proposes no boxes")
-            update["calibration"] = move_score(self.propose_from, MIN_BOX_SCORE)
-        if self.input_size is not None:
-            if not isinstance(card, DetectorCard):
-                raise TrainersError(
-                    f"input size: {card.name!r} is a pose model, which knows joints at the size of its training alone; "
-                    "expected a detector"
-                )
-            width, height = self.input_size
-            update["input"] = card.input.model_copy(update={"width": width, "height": height})
-        return card.model_copy(update=update)
-
-
 def export_checkpoint(
     path: Path,
     export_format: str,
@@ -92,7 +58,7 @@ def export_checkpoint(
     precision: FilePrecision = "f32",
     trust: bool = False,
     overwrite: bool = False,
-    changes: CardChanges = CardChanges(),
+    changes: CardChanges = UNCHANGED,
 ) -> Exported:
     """Write a checkpoint, its card changed, in one of EXPORT_FORMATS, beside it unless `output` says where.
 

@@ -63,8 +63,7 @@ def load_initial_weights(
     path: FROM_TIMM for the weights that timm downloads for `backbone`. skeleton: of the network's joints, None for
     a detector. From a checkpoint joints are taken by name, as are the channels by which later stages read them; joints
     that it has not keep the weights they have. Other files do not name their joints: maps of the same number are taken
-    in their order,
-    which the report says. Raises TrainersError where nothing fits.
+    in their order, which the report says. Raises TrainersError where nothing fits.
     """
     own = network.state_dict()
     if path == FROM_TIMM:

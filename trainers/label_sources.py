@@ -5,11 +5,9 @@ Everything that would stop a training is looked for up front, so that nothing fa
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -23,15 +21,7 @@ from trainers.image_files import ImageRef as ImageRef
 from trainers.image_files import read_size
 from trainers.problem import Problem
 from trainers.source_reading import LabelSource as LabelSource
-from trainers.source_reading import (
-    ReadSource,
-    choose_category,
-    own_names,
-    read_dataset,
-    read_source,
-    source_names,
-    source_sha256,
-)
+from trainers.source_reading import ReadSource, own_names, read_sources, source_sha256
 from trainers.splits import image_groups
 from trainers.subject_boxes import box_problem, training_box
 
@@ -115,42 +105,21 @@ def _without(data: LabelledData, problems: Sequence[Problem]) -> LabelledData:
         for image in data.images
         if image.file_name in data.files
     )
+    return replace(data, images=images, notes=(*data.notes, *faulty_notes(problems), f"the first: {problems[0]}"))
+
+
+def faulty_notes(problems: Sequence[Problem]) -> list[str]:
+    """How much was left out, by kind."""
     counts = Counter(problem.kind for problem in problems)
-    notes = [f"left out as faulty: {count} x {kind}" for kind, count in counts.items()]
-    return replace(data, images=images, notes=(*data.notes, *notes, f"the first: {problems[0]}"))
+    return [f"left out as faulty: {count} x {kind}" for kind, count in counts.items()]
 
 
 def inspect_labels(
     sources: Sequence[LabelSource], skeleton: Skeleton | None = None, category: str | None = None
 ) -> tuple[LabelledData, tuple[Problem, ...]]:
     """As `read_labels`, with the problems of images and boxes beside what is sound instead of an error."""
-    check_sources(sources)
-    read: list[ReadSource] = []
-    wanted_name = category
-    for label, name in zip(sources, source_names([label.path for label in sources]), strict=True):
-        dataset, notes = read_dataset(label)
-        chosen = choose_category(dataset, label.path, category, wanted_name)
-        assert chosen.skeleton is not None
-        skeleton = skeleton or chosen.skeleton
-        wanted_name = wanted_name or chosen.name
-        read.append(read_source(label, name, dataset, chosen, notes))
-    assert skeleton is not None and wanted_name is not None
-    return _joined(read, skeleton, wanted_name)
-
-
-def check_sources(sources: Sequence[LabelSource]) -> None:
-    """Raises TrainersError for sources that cannot be read together."""
-    if not sources:
-        raise TrainersError("labels: got no file, expected at least one COCO, CVAT or Datumaro file with labels")
-    seen: set[Path] = set()
-    for source in sources:
-        if not (math.isfinite(source.weight) and source.weight > 0):
-            raise TrainersError(f"{source.path}: got the weight {source.weight}, expected a number above 0")
-        if source.images is not None and not source.images.is_dir():
-            raise TrainersError(f"{source.images}: no such folder; expected the images of {source.path}")
-        if source.path.resolve() in seen:
-            raise TrainersError(f"{source.path}: given twice; name it once, with a weight to count more")
-        seen.add(source.path.resolve())
+    read = read_sources(sources, category)
+    return _joined(read, skeleton or read[0].own, read[0].category.name)
 
 
 def _joined(read: Sequence[ReadSource], skeleton: Skeleton, category: str) -> tuple[LabelledData, tuple[Problem, ...]]:

@@ -7,16 +7,16 @@ import numpy.typing as npt
 import torch
 
 from cvat_export.skeleton import Skeleton
-from trainers.checkpoint import NetworkSpec
+from trainers.checkpoint import ModelNetwork, NetworkSpec, build_model
 from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.initial_weights import load_initial_weights
-from trainers.model_card import HeatmapHead, ModelCard
-from trainers.networks import backbone_name, build_network
+from trainers.model_card import Card, HeatmapHead, ModelCard
+from trainers.networks import backbone_name
 from trainers.networks.pose_network import PoseNetwork
 from trainers.targets import Targets
 from trainers.task import Notify, card_origin
-from trainers.training_config import PoseConfig
+from trainers.training_config import PoseConfig, TrainingConfig
 
 
 def network_spec(config: PoseConfig) -> NetworkSpec:
@@ -24,17 +24,22 @@ def network_spec(config: PoseConfig) -> NetworkSpec:
     return NetworkSpec(config.network, config.backbone, config.network_options, config.target.occluded == "head")
 
 
-def make_network(config: PoseConfig, skeleton: Skeleton, notify: Notify = lambda _: None) -> PoseNetwork:
+def start_network(
+    config: TrainingConfig, spec: NetworkSpec, card: Card, weights: str | None, notify: Notify
+) -> ModelNetwork:
     """The network with its first weights. notify: is told what of a file of weights was not loaded."""
-    spec = network_spec(config)
     torch.manual_seed(config.seed)
-    joints = len(skeleton.joints)
-    channels = 2 * joints if spec.predicts_visibility else joints
-    body = build_network(spec.name, channels, config.input.size, spec.backbone, spec.options)
-    network = PoseNetwork(body, joints, spec.predicts_visibility)
-    if config.weights is not None:
-        name = backbone_name(spec.name, spec.backbone)
-        notify(str(load_initial_weights(network, config.weights, skeleton, name)))
+    network = build_model(spec, card)
+    if weights is not None:
+        skeleton = card.skeleton if isinstance(card, ModelCard) else None
+        notify(str(load_initial_weights(network, weights, skeleton, backbone_name(spec.name, spec.backbone))))
+    return network
+
+
+def make_network(config: PoseConfig, skeleton: Skeleton, notify: Notify = lambda _: None) -> PoseNetwork:
+    """As `start_network`, of a pose model."""
+    network = start_network(config, network_spec(config), make_card(config, skeleton), config.weights, notify)
+    assert isinstance(network, PoseNetwork)
     return network
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -13,13 +12,14 @@ from torch import nn
 
 from cvat_export.dataset import Dataset
 from trainers.batches import PlainBatches, TrainingBatches
-from trainers.checkpoint import Checkpoint, network_weights
+from trainers.checkpoint import ModelNetwork
 from trainers.model_card import ModelCard
 from trainers.networks.pose_network import PoseNetwork
-from trainers.new_network import make_card, make_network, make_targets, map_size, network_spec, read_joint_weights
+from trainers.new_network import make_card, make_targets, map_size, network_spec, read_joint_weights, start_network
 from trainers.parity import spread_inputs
 from trainers.pose_steps import PoseSteps, joined
-from trainers.targets import Targets
+from trainers.samples import Shown
+from trainers.targets import Batch, Targets
 from trainers.task import Notify, Scored
 from trainers.training_config import PoseConfig
 from trainers.training_data import make_views, read_training_data
@@ -37,18 +37,19 @@ class PoseTask:
         self._data = read_training_data(config)
         self._training, self._validation = make_views(config, self._data, teacher)
         self.card: ModelCard = make_card(config, self._data.skeleton)
+        self.spec = network_spec(config)
         self._joint_weights = read_joint_weights(config, self._data.skeleton)
         self.notes = self._data.notes
         self.labels_sha256 = self._data.sha256
         self.samples = self._data.split.describe()
 
-    def new_network(self, weights: str | None, notify: Notify) -> PoseNetwork:
+    def new_network(self, weights: str | None, notify: Notify) -> ModelNetwork:
         """See `Task`."""
-        return make_network(self._config.model_copy(update={"weights": weights}), self._data.skeleton, notify)
+        return start_network(self._config, self.spec, self.card, weights, notify)
 
     def make_batches(
         self, network: nn.Module, batch_size: int, epoch: Callable[[], int], threads: int
-    ) -> tuple[TrainingBatches, PlainBatches]:
+    ) -> tuple[TrainingBatches[Shown, Batch], PlainBatches[Shown, Batch]]:
         """See `Task`."""
         targets = self._targets(network)
         weights = np.array([sample.weight for sample in self._data.split.training])
@@ -72,12 +73,6 @@ class PoseTask:
         scores = score_estimates(self._validation, joined(steps.take_estimates()))
         figures = {"pck": scores.pck, "oks": scores.oks}
         return Scored(figures, partial(write_worst, view=self._validation, scores=scores))
-
-    def checkpoint(self, steps: pl.LightningModule, figures: Mapping[str, float], origin: dict[str, Any]) -> Checkpoint:
-        """See `Task`."""
-        assert isinstance(steps, PoseSteps)
-        card = self.card.model_copy(update={"metrics": dict(figures)})
-        return Checkpoint(card, network_spec(self._config), network_weights(steps.network), origin)
 
     def parity_pixels(self) -> npt.NDArray[np.uint8]:
         """See `Task`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -53,7 +54,36 @@ class ReadSource:
         return self.category.skeleton
 
 
-def read_dataset(label: LabelSource, needs_joints: bool = True) -> tuple[Dataset, tuple[str, ...]]:
+def read_sources(labels: Sequence[LabelSource], category: str | None, needs_joints: bool = True) -> list[ReadSource]:
+    """Each of the files, at least one. category: of their subjects, that of the first one unless given.
+
+    Raises TrainersError for sources that cannot be read together.
+    """
+    _check_sources(labels)
+    choose = _choose_category if needs_joints else _choose_boxed_category
+    read: list[ReadSource] = []
+    for label, name in zip(labels, _source_names([label.path for label in labels]), strict=True):
+        dataset, notes = _read_dataset(label, needs_joints)
+        chosen = choose(dataset, label.path, category, read[0].category.name if read else None)
+        read.append(_read_source(label, name, dataset, chosen, notes))
+    return read
+
+
+def _check_sources(sources: Sequence[LabelSource]) -> None:
+    if not sources:
+        raise TrainersError("labels: got no file, expected at least one COCO, CVAT or Datumaro file with labels")
+    seen: set[Path] = set()
+    for source in sources:
+        if not (math.isfinite(source.weight) and source.weight > 0):
+            raise TrainersError(f"{source.path}: got the weight {source.weight}, expected a number above 0")
+        if source.images is not None and not source.images.is_dir():
+            raise TrainersError(f"{source.images}: no such folder; expected the images of {source.path}")
+        if source.path.resolve() in seen:
+            raise TrainersError(f"{source.path}: given twice; name it once, with a weight to count more")
+        seen.add(source.path.resolve())
+
+
+def _read_dataset(label: LabelSource, needs_joints: bool) -> tuple[Dataset, tuple[str, ...]]:
     root = _label_root(label.path)
     export = read_export(root, needs_joints)
     notes = [f"{label.path}: {note}" for note in export.notes]
@@ -68,7 +98,7 @@ def _label_root(path: Path) -> Path:
     return path / "annotations" if (path / "annotations").is_dir() else path
 
 
-def choose_category(dataset: Dataset, path: Path, named: str | None, first: str | None) -> Category:
+def _choose_category(dataset: Dataset, path: Path, named: str | None, first: str | None) -> Category:
     """named: by the user. first: that of the first source, which others have by another name where they have one."""
     jointed = [category for category in dataset.categories if category.skeleton is not None]
     for category in jointed:
@@ -85,8 +115,8 @@ def choose_category(dataset: Dataset, path: Path, named: str | None, first: str 
     return jointed[0]
 
 
-def choose_boxed_category(dataset: Dataset, path: Path, named: str | None, first: str | None) -> Category:
-    """As `choose_category`, whether it has joints or not."""
+def _choose_boxed_category(dataset: Dataset, path: Path, named: str | None, first: str | None) -> Category:
+    """As `_choose_category`, whether it has joints or not."""
     for category in dataset.categories:
         if category.name == (named or first):
             return category
@@ -95,10 +125,10 @@ def choose_boxed_category(dataset: Dataset, path: Path, named: str | None, first
         raise TrainersError(f"{path}: got no category {named!r}, expected one of: {known}")
     if len(dataset.categories) == 1:
         return dataset.categories[0]
-    return choose_category(dataset, path, None, None)
+    return _choose_category(dataset, path, None, None)
 
 
-def read_source(
+def _read_source(
     label: LabelSource, name: str, dataset: Dataset, category: Category, notes: tuple[str, ...]
 ) -> ReadSource:
     _check_ids(dataset, label.path)
@@ -146,7 +176,7 @@ def _check_ids(dataset: Dataset, path: Path) -> None:
             )
 
 
-def source_names(paths: Sequence[Path]) -> list[str]:
+def _source_names(paths: Sequence[Path]) -> list[str]:
     """A short name for each source that no other has."""
     stems = [path.stem if path.suffix else path.name for path in paths]
     folders = [next((p.name for p in path.resolve().parents if p.name != "annotations"), "") for path in paths]

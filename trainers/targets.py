@@ -21,8 +21,8 @@ class Batch(NamedTuple):
 
     pixels: (n, height, width, 3) uint8 RGB. xy: (n, joints, 2) in pixels of the crop, NaN for a joint without a place.
     weights: (n, joints), 0 for a joint that is not labelled. visible: (n, joints), 1 for a joint that can be seen.
-    teacher_xy, teacher_weights: the same of the teacher's joints, or of 0 joints where it
-    says nothing of these samples. samples: (n,) their places.
+    teacher_xy, teacher_weights: the same of the teacher's joints, or of 0 joints where it says nothing of these
+    samples. samples: (n,) their places.
     """
 
     pixels: Tensor

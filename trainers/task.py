@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from trainers.checkpoint import Checkpoint
+from trainers.checkpoint import NetworkSpec
 from trainers.model_card import Card, InputCard
 from trainers.training_config import TrainingConfig
 
@@ -51,6 +51,11 @@ class Task(Protocol):
         ...
 
     @property
+    def spec(self) -> NetworkSpec:
+        """How to build the network again."""
+        ...
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person may want to know of the data."""
         ...
@@ -81,10 +86,6 @@ class Task(Protocol):
 
     def score(self, steps: pl.LightningModule) -> Scored:
         """What the estimates are worth that `steps` has gathered in a validation; they are let go."""
-        ...
-
-    def checkpoint(self, steps: pl.LightningModule, figures: Mapping[str, float], origin: dict[str, Any]) -> Checkpoint:
-        """The network as it is now."""
         ...
 
     def parity_pixels(self) -> npt.NDArray[np.uint8]:

@@ -12,9 +12,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
-from trainers.checkpoint import write_checkpoint
+from trainers.checkpoint import Checkpoint, network_weights, write_checkpoint
 from trainers.errors import TrainersError
 from trainers.run_files import RunFiles, write_history
+from trainers.steps import Steps
 from trainers.task import Task
 from trainers.training_config import ReportConfig
 
@@ -43,7 +44,10 @@ class Validation(Callback):
         if kept_row(self.history, self._report, self._task.figure_names)["epoch"] == epoch:
             figures = {name: round(value, 4) for name, value in scored.figures.items()}
             origin = {"run": self._run.folder.name, "epoch": epoch, **figures}
-            write_checkpoint(self._run.best, self._task.checkpoint(pl_module, figures, origin))
+            assert isinstance(pl_module, Steps)
+            card = self._task.card.model_copy(update={"metrics": figures})
+            weights = network_weights(pl_module.network)
+            write_checkpoint(self._run.best, Checkpoint(card, self._task.spec, weights, origin))
         every = self._report.pictures_every
         if every and (epoch % every == 0 or epoch == trainer.max_epochs):
             scored.write_worst(self._run.worst(epoch))

@@ -47,7 +47,7 @@ class SplitConfig(StrictPart):
 
 
 class DataConfig(StrictPart):
-    """Labels. skeleton: a name or file, that of the first source by default. cache_gb: memory for cut-out subjects.
+    """Labels. skeleton: a name or file, that of the first source by default. cache_gb: memory for what is cut out.
 
     leave_out_faulty: whether images and subjects that cannot be trained on are left out, counted, instead of refused.
     """
@@ -60,6 +60,11 @@ class DataConfig(StrictPart):
     teacher: str | None = None
     leave_out_faulty: bool = False
     cache_gb: float = Field(default=2.0, ge=0)
+
+    @property
+    def cache_bytes(self) -> int:
+        """See `PictureCache`."""
+        return int(self.cache_gb * 2**30)
 
     @field_validator("train", "validation", mode="before")
     @classmethod
@@ -110,8 +115,9 @@ class LossConfig(StrictPart):
 
 
 class DetectionLossConfig(StrictPart):
-    """box_weight: of the boxes' loss beside that of the scores. smallest_px: subjects of a shorter side below it, in
+    """What training makes small.
 
+    box_weight: of the boxes' loss beside that of the scores. smallest_px: subjects of a shorter side below it, in
     pixels of the input, are neither learnt nor background.
     """
 
@@ -134,8 +140,8 @@ class OptimizerConfig(StrictPart):
 class ReportConfig(StrictPart):
     """pictures_every: epochs between pictures of the worst validation samples, 0 for none. trackers: see docs.
 
-    keep: which epoch's model is kept: the one with the best validation PCK, or the last, for those who test it on what
-    they validate on.
+    keep: which epoch's model is kept: the one with the best validation figure, or the last, for those who test it on
+    what they validate on.
     """
 
     keep: Literal["best", "last"] = "best"

@@ -13,7 +13,7 @@ from trainers.label_sources import LabelledData, Sample, read_labels
 from trainers.samples import SampleView, TeacherJoints
 from trainers.teaching import match_teacher
 from trainers.training_config import DataConfig, PoseConfig, SourceConfig
-from trainers.training_split import Found, Split, label_source, split_samples
+from trainers.training_split import Split, label_source, split_samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ def read_training_data(config: PoseConfig) -> TrainingData:
     data = config.data
     found = _read(data.train, read_skeleton(data.skeleton) if data.skeleton else None, data)
     others = _read(data.validation, found.skeleton, data) if data.validation else None
-    return TrainingData(found.skeleton, *split_samples(config, _found(found), _found(others) if others else None))
+    return TrainingData(found.skeleton, *split_samples(config, found, others))
 
 
 def make_views(config: PoseConfig, data: TrainingData, teacher: Dataset | None = None) -> tuple[SampleView, SampleView]:
     """Samples to learn from and samples to validate on, as the config cuts them out."""
-    size, budget = config.input.size, int(config.data.cache_gb * 2**30)
+    size, budget = config.input.size, config.data.cache_bytes
     store = CropStore(data.split.training, size, config.crop, reach(config.augmentation, size), budget)
     joints: TeacherJoints | None = match_teacher(data.split.training, data.skeleton, teacher) if teacher else None
     exact = CropStore(data.split.validation, size, config.crop, budget_bytes=budget // 4)
@@ -48,7 +48,3 @@ def make_views(config: PoseConfig, data: TrainingData, teacher: Dataset | None =
 
 def _read(sources: Sequence[SourceConfig], skeleton: Skeleton | None, data: DataConfig) -> LabelledData:
     return read_labels(list(map(label_source, sources)), skeleton, data.category, data.leave_out_faulty)
-
-
-def _found(data: LabelledData) -> Found[Sample]:
-    return Found(data.samples, data.notes, data.sha256)

@@ -28,6 +28,7 @@ class Grouped(Protocol):
 
 
 Sample = TypeVar("Sample", bound=Grouped)
+Sample_co = TypeVar("Sample_co", bound=Grouped, covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +47,17 @@ class Split(Generic[Sample]):
         }
 
 
-@dataclass(frozen=True, eq=False)
-class Found(Generic[Sample]):
+class Found(Protocol[Sample_co]):
     """What was read of some sources. sha256: of the label files by path."""
 
-    samples: tuple[Sample, ...]
-    notes: tuple[str, ...]
-    sha256: Mapping[str, str]
+    @property
+    def samples(self) -> tuple[Sample_co, ...]: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    @property
+    def sha256(self) -> Mapping[str, str]: ...
 
 
 def split_samples(

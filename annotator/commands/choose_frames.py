@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.commands.options import execution_options, json_option
+from annotator.commands.options import chosen_execution, execution_options, json_option
 from annotator.named_models import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
@@ -162,10 +162,8 @@ def _load_detector(options: dict[str, Any]) -> Detector | None:
     if not options["detection"]:
         return None
     from annotator.detector import DetectionOptions, load_detector
-    from trainers.runtimes import Execution
 
-    execution = Execution(options["runtime"], options["device"], options["precision"], options["trust"])
-    return load_detector(options["detection"], DetectionOptions(), execution)
+    return load_detector(options["detection"], DetectionOptions(), chosen_execution(options))
 
 
 def _plan(videos: Sequence[Video], detector: Detector | None, options: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,10 +27,10 @@ _SHOWN_CHARACTERS = 100  # of a metadata value; --json has it whole
 
 
 @click.command(epilog=EPILOG)
-@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("model", required=False)
 @execution_options
 @json_option
-def command(model: Path | None, as_json: bool, **execution: Any) -> int:
+def command(model: str | None, as_json: bool, **execution: Any) -> int:
     """Print what is installed and try what works here; with MODEL, a file or a name, say all about it and run it.
 
     Exits 1 where nothing can run MODEL.

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.commands.options import batch_options, execution_options, group_option, json_option
+from annotator.commands.options import (
+    MIN_BOX_SCORE,
+    batch_options,
+    chosen_execution,
+    execution_options,
+    group_option,
+    json_option,
+)
 
 if TYPE_CHECKING:
     from annotator.evaluated_poses import ModelRequest, Poses
@@ -17,7 +24,6 @@ if TYPE_CHECKING:
     from trainers.label_sources import LabelledData
     from trainers.metrics.calibration import FittedCalibration
     from trainers.metrics.evaluation import EvaluationOptions
-    from trainers.runtimes import Execution
 
 EXIT_SKIPPED = 3
 _LEAST_SCORE = 0.05  # of boxes in which poses are looked for
@@ -47,7 +53,7 @@ the images must have a box then, --against is another detector, and -o writes me
 
 
 @click.command(epilog=EPILOG)
-@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.argument("model", required=False)
 @click.option(
     "--data",
     "--truth",
@@ -63,7 +69,6 @@ the images must have a box then, --against is another detector, and -o writes me
 )
 @click.option(
     "--against",
-    type=click.Path(path_type=Path),
     help="Compare with these poses, or with this model; with another detector where boxes are measured.",
 )
 @click.option(
@@ -79,7 +84,8 @@ the images must have a box then, --against is another detector, and -o writes me
 @click.option(
     "--min-score",
     type=click.FloatRange(0, 1),
-    help="Least box score of --detection and --one-stage. [default: 0.05; without a MODEL 0.25]",
+    help="Least box score of --detection and --one-stage. "
+    f"[default: {_LEAST_SCORE:g}; without a MODEL {MIN_BOX_SCORE:g}]",
 )
 @click.option(
     "--pose-card",
@@ -133,12 +139,13 @@ the images must have a box then, --against is another detector, and -o writes me
     "--report-pictures", type=click.IntRange(0), default=60, show_default=True, help="Most pictures in report.html."
 )
 @json_option
-def command(model: Path | None, output: Path | None, as_json: bool, **options: Any) -> int:
+def command(model: str | None, output: Path | None, as_json: bool, **options: Any) -> int:
     """Measure the poses of MODEL, or of --predicted, by labels that people made."""
     _check_words(model, options)
     if model is None and options["detection"]:
         return _measure_boxes(output, as_json, options)
-    from annotator.evaluation import check_calibratable, compare, read_truth
+    from annotator.calibration import check_calibratable
+    from annotator.evaluation import compare, read_truth
     from annotator.evaluation_tables import Findings
     from trainers.label_sources import LabelSource
 
@@ -166,7 +173,7 @@ def command(model: Path | None, output: Path | None, as_json: bool, **options: A
     return EXIT_SKIPPED if any(one.left_out for one in poses) else 0
 
 
-def _check_words(model: Path | None, options: dict[str, Any]) -> None:
+def _check_words(model: str | None, options: dict[str, Any]) -> None:
     if model is not None and options["predicted"] is not None:
         raise click.UsageError("say MODEL or --predicted, not both; --against compares two")
     measured = (options["predicted"], options["estimate_sigmas"], options["detection"])
@@ -185,6 +192,7 @@ def _measure_boxes(output: Path | None, as_json: bool, options: dict[str, Any]) 
     from tqdm import tqdm
 
     from annotator.box_evaluation import BoxOptions, boxes_as_json, boxes_as_text, evaluate_boxes
+    from annotator.evaluation import is_about_splitting
     from trainers.detection.boxed_images import read_boxed_images
     from trainers.label_sources import LabelSource
 
@@ -193,28 +201,26 @@ def _measure_boxes(output: Path | None, as_json: bool, options: dict[str, Any]) 
     given = {} if options["min_score"] is None else {"min_score": options["min_score"]}
     names = ("resamples", "seed", "batch_size")
     settings = BoxOptions(**given, **{name: options[name] for name in names})
-    execution = _execution(options)
-    detectors = [options["detection"], *([str(options["against"])] if options["against"] else [])]
+    execution = chosen_execution(options)
+    detectors = [options["detection"], *([options["against"]] if options["against"] else [])]
     found = []
     for detector in detectors:
         with tqdm(total=len(data.images), unit="image", desc=Path(detector).name, disable=None) as bar:
             found.append(evaluate_boxes(detector, data, settings, execution, bar.update))
     one, other = found[0], found[1] if len(found) > 1 else None
-    content = json.dumps(boxes_as_json(one, other), indent=None if as_json else 2)
-    if output is not None:
-        from cvat_export.atomic import write_text
-
-        output.mkdir(parents=True, exist_ok=True)
-        write_text(output / "metrics.json", content + "\n")
+    content = json.dumps(boxes_as_json(one, other), ensure_ascii=False)
     click.echo(content if as_json else boxes_as_text(one, other, settings.min_score))
-    _echo_notes(data.notes)
+    _echo_notes(tuple(note for note in data.notes if not is_about_splitting(note)))
+    if output is not None:
+        _write_metrics(output, content)
     return 0
 
 
-def _execution(options: dict[str, Any]) -> Execution:
-    from trainers.runtimes import Execution
+def _write_metrics(output: Path, content: str) -> None:
+    from cvat_export.atomic import write_text
 
-    return Execution(options["runtime"], options["device"], options["precision"], options["trust"])
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / "metrics.json", content + "\n")
 
 
 def _evaluation_options(options: dict[str, Any]) -> EvaluationOptions:
@@ -224,30 +230,31 @@ def _evaluation_options(options: dict[str, Any]) -> EvaluationOptions:
     return EvaluationOptions(**{name: options[name] for name in names})
 
 
-def _poses(path: Path, card: Path | None, data: LabelledData, options: dict[str, Any]) -> Poses:
+def _poses(spec: str | Path, card: Path | None, data: LabelledData, options: dict[str, Any]) -> Poses:
     from tqdm import tqdm
 
     from annotator.evaluated_poses import estimate_poses, is_predictions, read_poses
 
+    path = Path(spec)
     if is_predictions(path):
         return read_poses(path, data)
     with tqdm(total=len(data.files), unit="image", desc=path.name, disable=None) as bar:
-        return estimate_poses(_model_request(path, card, options), data, bar.update)
+        return estimate_poses(_model_request(spec, card, options), data, bar.update)
 
 
-def _model_request(path: Path, card: Path | None, options: dict[str, Any]) -> ModelRequest:
+def _model_request(model: str | Path, card: Path | None, options: dict[str, Any]) -> ModelRequest:
     from annotator.detector import DetectionOptions
     from annotator.evaluated_poses import ModelRequest
 
     return ModelRequest(
-        pose=path,
+        pose=model,
         card=card,
         detection=options["detection"],
         one_stage=options["one_stage"],
         flip_test=options["flip_test"],
         batch_size=options["batch_size"],
         workers=options["workers"],
-        execution=_execution(options),
+        execution=chosen_execution(options),
         boxes=DetectionOptions(min_score=_LEAST_SCORE if options["min_score"] is None else options["min_score"]),
         calibrated=not options["calibrate"],
     )
@@ -271,8 +278,8 @@ def _estimate_sigmas(data: LabelledData, second: Path, as_json: bool) -> Labelle
     return replace(data, skeleton=skeleton)
 
 
-def _calibrated(findings: Findings, model: Path, card: Path | None) -> Findings:
-    from annotator.evaluation import store_calibration
+def _calibrated(findings: Findings, model: str, card: Path | None) -> Findings:
+    from annotator.calibration import store_calibration
     from trainers.metrics.calibration import fit_calibration
     from trainers.model_card import Calibration
 
@@ -285,7 +292,6 @@ def _calibrated(findings: Findings, model: Path, card: Path | None) -> Findings:
 def _show(findings: Findings, output: Path | None, as_json: bool, pictures: int) -> None:
     from annotator.evaluation_tables import as_json as to_json
     from annotator.evaluation_tables import as_text, write_rows
-    from cvat_export.atomic import write_text
 
     content = json.dumps(to_json(findings), ensure_ascii=False)
     click.echo(content if as_json else as_text(findings))
@@ -296,8 +302,7 @@ def _show(findings: Findings, output: Path | None, as_json: bool, pictures: int)
     if output is not None:
         from annotator.evaluation_report import write_evaluation_report
 
-        output.mkdir(parents=True, exist_ok=True)
-        write_text(output / "metrics.json", content + "\n")
+        _write_metrics(output, content)
         write_rows(output, findings)
         write_evaluation_report(output, findings, pictures)
         click.echo(f"look at {output / 'report.html'}", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.commands.options import json_option
+from annotator.commands.options import MIN_BOX_SCORE, json_option
 
 if TYPE_CHECKING:
     from trainers.export import Exported
@@ -61,7 +61,7 @@ _FOR_CHECKPOINTS = ("export_format", "input_size", "licence", "min_joint_score",
 @click.option(
     "--propose-from",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="A detector's score that becomes 0.25, the usual --min-score: a higher one leaves out more boxes.",
+    help=f"A detector's score that becomes {MIN_BOX_SCORE:g}, the usual --min-score; a higher one leaves out more.",
 )
 @click.option(
     "--min-joint-score",
@@ -103,8 +103,9 @@ def command(model: Path, as_json: bool, card_only: bool, **options: Any) -> None
 
 def _export(model: Path, options: dict[str, Any]) -> Exported:
     from annotator.errors import AnnotatorError
+    from trainers.card_changes import CardChanges
     from trainers.checkpoint import read_checkpoint
-    from trainers.export import MOST_CALIBRATED, CardChanges, cut_labelled_inputs, export_checkpoint, read_run_crops
+    from trainers.export import MOST_CALIBRATED, cut_labelled_inputs, export_checkpoint, read_run_crops
     from trainers.parity import MOST_INPUTS
     from trainers.run_files import RunFiles
 
@@ -142,7 +143,9 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 def _write_card(model: Path, options: dict[str, Any]) -> Path:
-    given = [f"--{name.replace('export_', '').replace('_', '-')}" for name in _FOR_CHECKPOINTS if options[name]]
+    given = [
+        f"--{name.replace('export_', '').replace('_', '-')}" for name in _FOR_CHECKPOINTS if options[name] is not None
+    ]
     given += ["--precision"] if options["precision"] != "f32" else []
     if given:
         raise click.UsageError(f"{given[0]} does not go with --card-only: the model stays as it is")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annotator.commands.options import execution_options, json_option
+from annotator.commands.tables import aligned
 
 if TYPE_CHECKING:
     from annotator.model_collection import ListedModel
@@ -83,23 +84,18 @@ def remove(name: str) -> None:
 
 def _row(model: ListedModel) -> dict[str, Any]:
     content = {key: value for key, value in vars(model).items() if key not in ("facts", "runs")}
-    runs = [
-        {
-            **{key: getattr(run, key) for key in ("runtime", "device", "precision", "milliseconds")},
-            "problem": run.problem,
-        }
-        for run in model.runs
-    ]
+    keys = ("runtime", "device", "precision", "milliseconds", "problem")
+    runs = [{key: getattr(run, key) for key in keys} for run in model.runs]
     return {**content, **asdict(model.facts), **({"runs": runs} if runs else {})}
 
 
 def _print_table(models: list[ListedModel]) -> None:
-    table = [("name", "kind", "input", "finds", "size", "licence", ""), *map(_cells, models)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    for place, row in enumerate(table):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        for run in models[place - 1].runs if place else ():
-            click.echo(f"  {_speed(models[place - 1], run)}")
+    header, *lines = aligned([("name", "kind", "input", "finds", "size", "licence", ""), *map(_cells, models)])
+    click.echo(header)
+    for model, line in zip(models, lines, strict=True):
+        click.echo(line)
+        for run in model.runs:
+            click.echo(f"  {_speed(model, run)}")
 
 
 def _cells(model: ListedModel) -> tuple[str, ...]:

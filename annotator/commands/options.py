@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from trainers.runtimes import Execution
+
 F = TypeVar("F", bound=Callable[..., object])
+
+MIN_BOX_SCORE = 0.25  # that of trainers.model_card, which takes too long to import for a help text
 
 
 def execution_options(function: F) -> F:
@@ -34,6 +39,13 @@ def execution_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def chosen_execution(options: dict[str, Any]) -> Execution:
+    """What `execution_options` were given, among others."""
+    from trainers.runtimes import Execution
+
+    return Execution(options["runtime"], options["device"], options["precision"], options["trust"])
 
 
 def batch_options(function: F) -> F:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.commands.options import batch_options, execution_options, json_option
+from annotator.commands.options import MIN_BOX_SCORE, batch_options, chosen_execution, execution_options, json_option
 from annotator.named_models import DEFAULT_DETECTOR, DEFAULT_POSE, LARGER_INPUT
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ A run that was stopped goes on when the same command is given again, and ends wi
 @click.option(
     "--classes", help="Classes of the detector to keep, separated by commas. [default: person if it knows it, else all]"
 )
-@click.option("--min-score", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Least box score.")
+@click.option(
+    "--min-score", type=click.FloatRange(0, 1), default=MIN_BOX_SCORE, show_default=True, help="Least box score."
+)
 @click.option("--iou", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Overlap that makes a double.")
 @click.option("--max-people", type=click.IntRange(1), help="The best so many of an image. [default: all]")
 @click.option("--min-size", type=click.FloatRange(0), default=0, help="Least shorter side of a box, in pixels.")
@@ -143,7 +145,6 @@ def command(images: tuple[str, ...], output: Path, as_json: bool, **options: Any
 def _load_estimator(options: dict[str, Any]) -> PoseEstimator:
     from annotator.detector import DetectionOptions
     from annotator.estimators import EstimatorOptions, load_estimator
-    from trainers.runtimes import Execution
 
     classes = [name.strip() for name in (options["classes"] or "").split(",")]
     boxes = DetectionOptions(
@@ -153,10 +154,9 @@ def _load_estimator(options: dict[str, Any]) -> PoseEstimator:
         max_subjects=options["max_people"],
         min_size_px=options["min_size"],
     )
-    execution = Execution(options["runtime"], options["device"], options["precision"], options["trust"])
     names = ("detection", "pose", "pose_card", "skeleton", "flip_test", "quality", "batch_size")
     chosen = {name: options[name] for name in names}
-    return load_estimator(EstimatorOptions(**chosen, boxes=boxes, execution=execution))
+    return load_estimator(EstimatorOptions(**chosen, boxes=boxes, execution=chosen_execution(options)))
 
 
 _NOT_IN_PLAN = {"workers", "overwrite", "trust", "pose_card", "detection", "pose"}  # or there by content

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annotator.commands.options import json_option, server_options
+from annotator.commands.tables import aligned
 
 if TYPE_CHECKING:
     from cvat_export.following import JobStatus
@@ -79,9 +80,7 @@ def _print_table(rows: Iterable[JobStatus]) -> None:
         )
         for r in rows
     ]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    for row in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    click.echo("\n".join(aligned(table)))
 
 
 def _watch(look: Any) -> None:

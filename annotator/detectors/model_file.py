@@ -9,7 +9,7 @@ from annotator.detector import DetectionOptions
 from annotator.detectors import blazepose, fastestdet, trained, yolo
 from annotator.detectors.network import Family, NetworkDetector
 from annotator.errors import AnnotatorError
-from annotator.named_models import find_model
+from annotator.named_models import ModelPlace
 from trainers.runtimes import Execution, Session, TensorSpec, open_session
 from trainers.runtimes.formats import ModelFile, ModelFormat, hash_model, identify
 
@@ -17,17 +17,16 @@ from trainers.runtimes.formats import ModelFile, ModelFormat, hash_model, identi
 FAMILIES = (trained.FAMILY, fastestdet.FAMILY, blazepose.FAMILY, yolo.FAMILY)
 
 
-def load_model_file(path: Path, options: DetectionOptions, execution: Execution) -> NetworkDetector:
-    """Open a model, by its name or path, and try it once.
+def load_model_file(place: ModelPlace, options: DetectionOptions, execution: Execution) -> NetworkDetector:
+    """Open a model and try it once.
 
     Raises TrainersError where the file cannot be opened, AnnotatorError where it is no detector that we know.
     """
-    place = find_model(path)
     model = identify(place.path)
     session = open_model_file(model, execution)
     family = recognise(session, model.format)
     if family is None:
-        raise AnnotatorError(_unknown(path, session, model.format))
+        raise AnnotatorError(_unknown(place.path, session, model.format))
     return NetworkDetector(family, session, place.name, hash_model(model), options)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainers.runtimes.formats import identify, model_parts
+
 _CARDS = Path(__file__).parents[2] / "tests" / "cards"
 
 
@@ -45,6 +47,11 @@ def fastestdet(data: Path) -> NamedDetector:
 def blazepose_detector(data: Path) -> NamedDetector:
     """See docs/detectors.md for what its boxes are."""
     return NamedDetector("BlazePose's", str(data / "models" / "blazepose_detection.tflite"))
+
+
+def model_bytes(path: Path) -> int:
+    """On disk, with the weights beside the file."""
+    return sum(part.stat().st_size for part in model_parts(identify(path)))
 
 
 HOG = NamedDetector("hog", "hog")

@@ -18,9 +18,10 @@ from annotator.doctor import processor_name
 from annotator.pose_model import Crops, load_pose_model
 from annotator.preannotation import LabelOptions
 from benchmarks.networks import export_yolo11n
-from benchmarks.preannotate import BATCH, Job, load_two_stage, measure_ways
-from benchmarks.released.models import NamedDetector, NamedPoseModel, fastestdet, movenet
+from benchmarks.preannotate import BATCH, Job, load_two_stage
+from benchmarks.released.models import NamedDetector, NamedPoseModel, fastestdet, model_bytes, movenet
 from benchmarks.tables import markdown
+from benchmarks.timing import measure_ways
 from cvat_export.labels import Boxes
 from frame_tools.images import read_image
 from trainers.network_input import encode_input
@@ -61,12 +62,6 @@ def report_speed(
     rows = [(one.what, f"{one.median:.2f}", f"{one.low:.2f} to {one.high:.2f}") for one in ratios]
     print(markdown(("speed of", "median", "quartiles"), rows))
     return {"processor": processor_name(), "cores": threads, "bytes": sizes, "ratios": [asdict(one) for one in ratios]}
-
-
-def model_bytes(path: Path) -> int:
-    """On disk, an IR's weights included."""
-    weights = path.with_suffix(".bin")
-    return path.stat().st_size + (weights.stat().st_size if path.suffix == ".xml" and weights.exists() else 0)
 
 
 def ratio(what: str, seconds: Mapping[str, Sequence[float]], ours: str, other: str) -> Ratio:

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from annotator.calibration import store_calibration
 from annotator.cli import KNOWN_ERRORS, group
 from annotator.commands import evaluate
-from annotator.evaluation import store_calibration
 from cvat_export.skeleton import read_skeleton
 from tests.trainers.coco_oracle import coco_verdict, random_people
 from trainers.model_card import Calibration, read_card

@@ -6,8 +6,9 @@ import numpy as np
 
 from annotator.evaluated_poses import Poses
 from benchmarks.released.boxes import cut_off_by_border
+from benchmarks.released.models import model_bytes
 from benchmarks.released.poses import of_labelled
-from benchmarks.released.speed import model_bytes, ratio
+from benchmarks.released.speed import ratio
 from cvat_export.labels import Instance
 from cvat_export.skeleton import read_skeleton
 
@@ -30,10 +31,10 @@ def test_who_touches_the_border_is_cut_off():
 
 
 def test_an_irs_size_is_that_of_both_files(tmp_path):
-    for name, size in (("model.xml", 10), ("model.bin", 300), ("model.onnx", 7)):
-        (tmp_path / name).write_bytes(b"x" * size)
-    assert model_bytes(tmp_path / "model.xml") == 310
-    assert model_bytes(tmp_path / "model.onnx") == 7
+    for name, content in (("model.xml", b"<net></net>"), ("model.bin", b"x" * 300), ("model.tflite", b"0000TFL3")):
+        (tmp_path / name).write_bytes(content)
+    assert model_bytes(tmp_path / "model.xml") == 311
+    assert model_bytes(tmp_path / "model.tflite") == 8
 
 
 def test_twice_as_fast_is_two():

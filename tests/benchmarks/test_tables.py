@@ -33,6 +33,10 @@ def test_a_figure_with_its_interval(figure, shown):
     assert with_interval(figure) == shown
 
 
+def test_a_difference_shows_its_sign():
+    assert with_interval(Interval(0.25, -0.1, 0.5), "+") == "+0.250 [-0.100, +0.500]"
+
+
 def test_what_is_defined_nowhere_is_not_shown():
     some, none = Interval(0.5, 0.4, 0.6), Interval(NAN, NAN, NAN)
     figures = {"one": {"a": some, "b": none}, "two": {"a": none, "c": some}, "three": {"b": none}}

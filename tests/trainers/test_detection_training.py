@@ -11,12 +11,13 @@ from annotator.box_evaluation import BoxOptions, evaluate_boxes
 from annotator.detector import DetectionOptions, load_detector
 from tests.annotator.marker_networks import marker_card
 from tests.trainers.boxed_pictures import write_pictures
+from trainers.card_changes import CardChanges
 from trainers.checkpoint import read_checkpoint
 from trainers.detection.boxed_images import read_boxed_images
 from trainers.detection.outputs import read_boxes
 from trainers.detection.steps import DetectionSteps
 from trainers.errors import TrainersError
-from trainers.export import CardChanges, cut_labelled_inputs, export_checkpoint, read_run_crops
+from trainers.export import cut_labelled_inputs, export_checkpoint, read_run_crops
 from trainers.export_formats import EXPORT_FORMATS
 from trainers.model_card import DetectorCard, card_from_metadata, dump_card, pose_card_from_metadata
 from trainers.run_files import RunFiles

@@ -13,18 +13,9 @@ from cvat_export.labels import FloatArray, Instance
 from trainers.codecs import Size
 from trainers.errors import TrainersError
 from trainers.image_files import ImageRef
-from trainers.label_sources import check_sources, find_images, say_problems
+from trainers.label_sources import faulty_notes, find_images, say_problems
 from trainers.problem import Problem
-from trainers.source_reading import (
-    LabelSource,
-    ReadSource,
-    choose_boxed_category,
-    own_names,
-    read_dataset,
-    read_source,
-    source_names,
-    source_sha256,
-)
+from trainers.source_reading import LabelSource, ReadSource, own_names, read_sources, source_sha256
 from trainers.splits import image_groups
 from trainers.subject_boxes import box_problem, training_box
 
@@ -58,6 +49,11 @@ class BoxedData:
     notes: tuple[str, ...]
     sha256: dict[str, str]
 
+    @property
+    def samples(self) -> tuple[BoxedImage, ...]:
+        """See `Found`: a detector learns from whole images."""
+        return self.images
+
 
 def read_boxed_images(
     sources: Sequence[tuple[LabelSource, bool]], category: str | None = None, leave_out_faulty: bool = False
@@ -67,17 +63,8 @@ def read_boxed_images(
     category: needed where the first source has several. Raises TrainersError or CvatExportError for everything that a
     training would stumble over; leave_out_faulty: see `read_labels`.
     """
-    labels = [label for label, _ in sources]
-    check_sources(labels)
-    read: list[ReadSource] = []
-    wanted = category
-    for label, name in zip(labels, source_names([label.path for label in labels]), strict=True):
-        dataset, notes = read_dataset(label, needs_joints=False)
-        chosen = choose_boxed_category(dataset, label.path, category, wanted)
-        wanted = wanted or chosen.name
-        read.append(read_source(label, name, dataset, chosen, notes))
-    assert wanted is not None
-    return _joined(read, [complete for _, complete in sources], wanted, leave_out_faulty)
+    read = read_sources([label for label, _ in sources], category, needs_joints=False)
+    return _joined(read, [complete for _, complete in sources], read[0].category.name, leave_out_faulty)
 
 
 def _joined(read: Sequence[ReadSource], complete: Sequence[bool], category: str, leave_out_faulty: bool) -> BoxedData:
@@ -92,7 +79,7 @@ def _joined(read: Sequence[ReadSource], complete: Sequence[bool], category: str,
         notes += said
     if problems and not leave_out_faulty:
         raise TrainersError(say_problems(labels, problems))
-    notes += [f"left out as faulty: {count} x {kind}" for kind, count in Counter(p.kind for p in problems).items()]
+    notes += faulty_notes(problems)
     if not any(len(image.bbox_xyxy) for image in images):
         raise TrainersError(
             f"{', '.join(str(label.path) for label in labels)}: got no box of {category!r} to learn from"

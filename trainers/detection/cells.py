@@ -39,12 +39,3 @@ def decode_boxes(raw: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
     """
     distances = raw.clamp(max=math.log(_FARTHEST)).exp() * strides[:, None]
     return torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
-
-
-def encode_boxes(boxes: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
-    """The inverse of `decode_boxes` for boxes that hold their cell's centre: (n, cells, 4) -> (n, cells, 4).
-
-    A side less than 1/1024 stride beyond the centre, or not beyond it, is taken to be so far beyond it.
-    """
-    distances = torch.cat([centres - boxes[..., :2], boxes[..., 2:] - centres], dim=-1) / strides[:, None]
-    return distances.clamp(1 / _FARTHEST, _FARTHEST).log()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trainers.detection.boxed_images import BoxedData, BoxedImage, read_boxed_images
 from trainers.training_config import DataConfig, DetectionConfig, SourceConfig, UltralyticsConfig
-from trainers.training_split import Found, Split, label_source, split_samples
+from trainers.training_split import Split, label_source, split_samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +25,9 @@ def read_detection_data(config: DetectionConfig | UltralyticsConfig) -> Detectio
     data = config.data
     found = _read(data.train, data.category, data)
     others = _read(data.validation, found.category, data) if data.validation else None
-    return DetectionData(found.category, *split_samples(config, _found(found), _found(others) if others else None))
+    return DetectionData(found.category, *split_samples(config, found, others))
 
 
 def _read(sources: Sequence[SourceConfig], category: str | None, data: DataConfig) -> BoxedData:
     labels = [(label_source(source), source.complete) for source in sources]
     return read_boxed_images(labels, category, data.leave_out_faulty)
-
-
-def _found(data: BoxedData) -> Found[BoxedImage]:
-    return Found(data.images, data.notes, data.sha256)

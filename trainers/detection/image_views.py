@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
@@ -73,9 +73,7 @@ class ImageView:
             shown = self._mosaic(index, random, settings)
         else:
             shown = self._alone(index, random, settings)
-        return ShownImage(
-            change_colours(shown.pixels, settings, random), shown.bbox_xyxy, shown.ignored_xyxy, shown.complete
-        )
+        return replace(shown, pixels=change_colours(shown.pixels, settings, random))
 
     def _alone(self, index: int, random: np.random.Generator, settings: ImageAugmentation) -> ShownImage:
         """The image larger or smaller, and not in the middle."""
@@ -123,15 +121,13 @@ class ImageView:
         moved = to_input.copy()
         moved[:, 2] -= (left, top)
         from_picture = compose(moved, invert_affines(from_image[None])[0])
-        view = canvas[top:bottom, left:right]
-        drawn = cv2.warpAffine(
+        canvas[top:bottom, left:right] = cv2.warpAffine(
             pixels,
             pixel_indices(from_picture),
             (right - left, bottom - top),
             flags=cv2.INTER_LINEAR,
             borderValue=self._border,
         )
-        view[:] = drawn
         boxes, unclear = _seen(_moved(image.bbox_xyxy, to_input), part)
         crowds = [np.clip(_moved(image.ignored_xyxy, to_input), (left, top) * 2, (right, bottom) * 2)]
         return ShownImage(canvas, boxes, np.concatenate([unclear, *crowds]).astype(np.float32), image.complete)

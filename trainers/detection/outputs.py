@@ -21,9 +21,8 @@ def read_boxes(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Boxes (n, cells, 4), x1, y1, x2, y2 in pixels of the input, and scores (n, cells), before any suppression.
 
-    Scores are calibrated, where the card says how.
-
-    Raises TrainersError where an output is missing or of another shape, and for numbers that are no scores.
+    Scores are calibrated, where the card says how. Raises TrainersError where an output is missing or of another
+    shape, and for numbers that are no scores.
     """
     where = f"card {card.name!r}"
     boxes = pick_output(outputs, card.boxes_output, f"{where}: boxes_output")

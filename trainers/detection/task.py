@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from trainers.batches import PlainBatches, TrainingBatches
-from trainers.checkpoint import Checkpoint, NetworkSpec, network_weights
+from trainers.checkpoint import ModelNetwork, NetworkSpec
 from trainers.detection.batches import BoxTargets, DetectionBatch
 from trainers.detection.data import read_detection_data
 from trainers.detection.image_views import ImageView, ShownImage
 from trainers.detection.network import DetectorNetwork
 from trainers.detection.steps import DetectionSteps
 from trainers.detection.validation import score_boxes, write_worst_images
-from trainers.initial_weights import load_initial_weights
 from trainers.model_card import DetectorCard
-from trainers.networks import backbone_name, build_detector
+from trainers.new_network import start_network
 from trainers.parity import spread_inputs
 from trainers.task import Notify, Scored, card_origin
 from trainers.training_config import DetectionConfig
@@ -37,22 +34,17 @@ class DetectionTask:
         self._config = config
         self._data = read_detection_data(config)
         self.card = DetectorCard(category=self._data.category, **card_origin(config))
-        budget, size, border = int(config.data.cache_gb * 2**30), config.input.size, self.card.border
-        self._training = ImageView(self._data.split.training, size, border, budget)
+        self.spec = NetworkSpec(config.network, config.backbone, config.network_options)
+        size, border = config.input.size, self.card.border
+        self._training = ImageView(self._data.split.training, size, border, config.data.cache_bytes)
         self._validation = ImageView(self._data.split.validation, size, border)
         self.notes = self._data.notes
         self.labels_sha256 = self._data.sha256
         self.samples = self._data.split.describe()
 
-    def new_network(self, weights: str | None, notify: Notify) -> DetectorNetwork:
+    def new_network(self, weights: str | None, notify: Notify) -> ModelNetwork:
         """See `Task`."""
-        config = self._config
-        torch.manual_seed(config.seed)
-        body = build_detector(config.network, config.input.size, config.backbone, config.network_options)
-        network = DetectorNetwork(body, config.input.size)
-        if weights is not None:
-            notify(str(load_initial_weights(network, weights, None, backbone_name(config.network, config.backbone))))
-        return network
+        return start_network(self._config, self.spec, self.card, weights, notify)
 
     def make_batches(
         self, network: nn.Module, batch_size: int, epoch: Callable[[], int], threads: int
@@ -76,13 +68,6 @@ class DetectionTask:
         precision = score_boxes(self._validation, found)
         figures = {"ap": precision["AP"], "ap50": precision["AP50"]}
         return Scored(figures, partial(write_worst_images, view=self._validation, found=found))
-
-    def checkpoint(self, steps: pl.LightningModule, figures: Mapping[str, float], origin: dict[str, Any]) -> Checkpoint:
-        """See `Task`."""
-        assert isinstance(steps, DetectionSteps)
-        spec = NetworkSpec(self._config.network, self._config.backbone, self._config.network_options)
-        card = self.card.model_copy(update={"metrics": dict(figures)})
-        return Checkpoint(card, spec, network_weights(steps.network), origin)
 
     def parity_pixels(self) -> npt.NDArray[np.uint8]:
         """See `Task`."""

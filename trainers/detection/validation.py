@@ -28,7 +28,7 @@ def score_boxes(view: ImageView, found: Sequence[Boxes]) -> dict[str, float]:
 
 def true_boxes(images: Sequence[BoxedImage]) -> TrueBoxes:
     """The labels of images; crowds are ignored, and so is all of an image that is not complete."""
-    image, boxes, areas, ignored, crowd = [], [], [], [], []
+    image, boxes, areas, crowd = [], [], [], []
     for place, one in enumerate(images):
         everywhere = np.array([[0, 0, *one.size]] * (not one.complete), np.float32).reshape(-1, 4)
         regions = np.concatenate([one.ignored_xyxy, everywhere])
@@ -37,14 +37,14 @@ def true_boxes(images: Sequence[BoxedImage]) -> TrueBoxes:
         areas += [one.areas, sides[:, 0] * sides[:, 1]]
         flags = np.repeat([False, True], [len(one.bbox_xyxy), len(regions)])
         image.append(np.full(len(flags), place))
-        ignored.append(flags)
         crowd.append(flags)
+    is_region = np.concatenate(crowd)
     return TrueBoxes(
         np.concatenate(image).astype(np.intp),
         np.concatenate(boxes).astype(np.float64),
         np.concatenate(areas).astype(np.float64),
-        np.concatenate(ignored),
-        np.concatenate(crowd),
+        ignored=is_region,
+        crowd=is_region,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cvat_export.labels import Boxes, FloatArray, box_iou
+from cvat_export.labels import Boxes, box_iou
 from trainers.metrics.average_precision import summarise_matches
 from trainers.metrics.matching import Found, MatchTable, Pairs, Wanted, best_of_each_image, match, same_image
 from trainers.metrics.pairs import Bools, Floats
@@ -90,9 +90,8 @@ def _similarity(found: Floats, true: Floats, crowd: Bools) -> Floats:
     return np.where(crowd, _share_inside(found, true), box_iou(found, true))
 
 
-def _share_inside(one_xyxy: Floats | FloatArray, other_xyxy: Floats | FloatArray) -> Floats:
+def _share_inside(one: Floats, other: Floats) -> Floats:
     """The share of each box (..., 4) that lies in the other; 0 for one without area."""
-    one, other = np.asarray(one_xyxy, np.float64), np.asarray(other_xyxy, np.float64)
     sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
     shared, area = sides.clip(min=0).prod(axis=-1), (one[..., 2:] - one[..., :2]).clip(min=0).prod(axis=-1)
     return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)

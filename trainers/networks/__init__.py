@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -55,14 +55,10 @@ def build_network(
             f"network {name!r}: there is none of this name; did you mean {near[0]!r}? There are "
             f"{', '.join(NETWORKS)}, or module:function for one of your own"
         )
-    given = {**options, **({} if backbone is None else {"backbone": backbone})}
-    _check_options(name, builder, given)
-    if not is_own_network(name):
-        try:
-            return builder(channels, input_size, **given)
-        except TypeError as error:
-            raise TrainersError(f"network {name}: options {given}: a value is of the wrong type: {error}") from error
-    return _build_own(name, builder, channels, input_size, given)
+    given = _given(name, builder, backbone, options)
+    if is_own_network(name):
+        return _build_own(name, builder, channels, input_size, given)
+    return _call(name, builder, (channels, input_size), given)
 
 
 def build_detector(
@@ -77,12 +73,7 @@ def build_detector(
             f"network {name!r}: no detector of this name, there are {', '.join(DETECTORS)} and those of Ultralytics, "
             f"such as yolo11n{needed}{nearest(name, [*DETECTORS, *theirs])}"
         )
-    given = {**options, **({} if backbone is None else {"backbone": backbone})}
-    _check_options(name, builder, given)
-    try:
-        return builder(input_size, **given)
-    except TypeError as error:
-        raise TrainersError(f"network {name}: options {given}: a value is of the wrong type: {error}") from error
+    return _call(name, builder, (input_size,), _given(name, builder, backbone, options))
 
 
 def backbone_name(name: str, backbone: str | None) -> str | None:
@@ -97,6 +88,19 @@ def backbone_name(name: str, backbone: str | None) -> str | None:
 def is_own_network(name: str) -> bool:
     """Whether building a network of this name runs code that is not ours."""
     return ":" in name
+
+
+def _given(name: str, builder: Builder, backbone: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    given = {**options, **({} if backbone is None else {"backbone": backbone})}
+    _check_options(name, builder, given)
+    return given
+
+
+def _call(name: str, builder: Builder, sizes: Sequence[Any], given: Mapping[str, Any]) -> nn.Module:
+    try:
+        return builder(*sizes, **given)
+    except TypeError as error:
+        raise TrainersError(f"network {name}: options {given}: a value is of the wrong type: {error}") from error
 
 
 def _check_options(name: str, builder: Builder, given: Mapping[str, Any]) -> None:
