@@ -15,14 +15,24 @@ from demo.program import run_annotator
 from recipes.derive import derive
 
 # Each begins where one before it ended.
-RECIPES = ("pose-coarse", "pose-finer", "pose-gentle", "annotator-pose", "person-first", "annotator-person")
-RELEASED = ("annotator-pose", "annotator-person")
+RECIPES = (
+    "pose-coarse",
+    "pose-finer",
+    "pose-gentle",
+    "annotator-pose",
+    "person-first",
+    "person-second",
+    "annotator-person",
+)
+RELEASED = {  # and the recipes before it that it goes on from
+    "annotator-pose": ("pose-coarse", "pose-finer", "pose-gentle"),
+    "annotator-person": ("pose-coarse", "person-first", "person-second"),
+}
 LARGER = {"annotator-person": ("annotator-person-large", "608x608")}  # recipe -> the model of the same weights
 LICENCE = "Apache-2.0"
 # Scores from which is proposed, by what was seen on COCO's validation people; poses' are calibrated there first.
 PROPOSED = {"annotator-pose": ("--min-joint-score", "0.3"), "annotator-person": ("--propose-from", "0.35")}
 CALIBRATED_ON = {"annotator-pose": "data/coco_people/annotations/person_keypoints_val.json"}
-LOG = ("config.yaml", "metrics.csv")  # of a run, kept beside its model
 
 
 def recipe_path(recipe: str) -> Path:
@@ -52,9 +62,10 @@ def export(recipe: str, work: Path) -> None:
     if recipe in LARGER:
         name, size = LARGER[recipe]
         run_annotator(*command, "-o", str(released / f"{name}.xml"), "--input-size", size, folder=work)
-    for name in LOG:
-        text = (run / name).read_text("utf-8")
-        write_text(released / name, text.replace(f"{work}/", ""))  # paths below WORK, as in the recipe
+    config = (run / "config.yaml").read_text("utf-8")
+    write_text(released / "config.yaml", config.replace(f"{work}/", ""))  # paths below WORK, as in the recipe
+    for stage in (*RELEASED[recipe], recipe):
+        write_text(released / f"{stage}.csv", (work / "runs" / stage / "metrics.csv").read_text("utf-8"))
 
 
 def main() -> None:

@@ -38,9 +38,11 @@ class Letterbox:
         if self.scaled_size != self.image_size:
             way = cv2.INTER_AREA if self.smooth and self.scaled_size < self.image_size else cv2.INTER_LINEAR
             image = cv2.resize(image, self.scaled_size, interpolation=way)  # type: ignore[assignment]
-        canvas = np.full((self.input_size[1], self.input_size[0], 3), self.colour, np.uint8)
         left, top = self.offset
-        canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+        right, below = self.input_size[0] - left - image.shape[1], self.input_size[1] - top - image.shape[0]
+        canvas: RgbImage = cv2.copyMakeBorder(  # type: ignore[assignment]
+            image, top, below, left, right, cv2.BORDER_CONSTANT, value=self.colour
+        )
         return canvas
 
     def place(self, xy: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -84,7 +84,7 @@ def test_the_wheel_holds_every_model_with_its_card_and_training(wheel):
         inside = wheel / path.relative_to(ROOT)
         assert inside.read_bytes() == path.read_bytes()
         assert inside.with_suffix(".bin").read_bytes() == path.with_suffix(".bin").read_bytes()
-        for name in ("README.md", "config.yaml", "metrics.csv"):
+        for name in ("README.md", "config.yaml", f"{path.parent.name}.csv"):
             assert inside.with_name(name).stat().st_size > 0
     packed = {file.relative_to(wheel) for file in (wheel / "annotator" / "models").rglob("*") if file.is_file()}
     here = {file.relative_to(ROOT) for file in (ROOT / "annotator" / "models").rglob("*") if file.is_file()}

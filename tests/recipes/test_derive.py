@@ -7,7 +7,7 @@ import pytest
 
 from annotator.predictions import FrameSource, Prediction
 from cvat_export.labels import Boxes, Instance, Keypoints, Visibility
-from recipes.derive import FACE_JOINTS, PERSON, agreed_person, kept_out, with_face
+from recipes.derive import FACE_JOINTS, NOT_EMPTY, PERSON, agreed_person, kept_out, with_face
 from recipes.drawn import write_drawn
 
 JOINTS = 17
@@ -89,3 +89,10 @@ def test_every_third_by_name_is_kept_out():
     files = [Path(folder) / f"{number:02}.jpg" for number, folder in enumerate("bacbacb")]
     assert [path.name for path in kept_out(files)] == ["00.jpg", "03.jpg", "06.jpg"]
     assert kept_out(files) == kept_out(files[::-1])
+
+
+def test_pictures_with_somebody_in_them_are_not_kept_as_empty():
+    files = [Path(f"scene_{number:04}.jpg") for number in range(300)]
+    numbers = {int(path.stem[-4:]) for path in kept_out(files)}
+    assert numbers == set(range(0, 300, 3)) - set(NOT_EMPTY)
+    assert len(numbers) < 100
