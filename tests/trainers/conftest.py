@@ -1,5 +1,6 @@
 """What the tests of networks share."""
 
+import numpy as np
 import pytest
 
 
@@ -30,3 +31,26 @@ def power_cut(monkeypatch):
         return begun
 
     return cut
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """Inputs of `checkpoints`."""
+    noise = np.random.default_rng(0).integers(0, 256, (11, 12, 8, 3), np.uint8)
+    return noise.repeat(8, axis=1).repeat(8, axis=2)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """The file of a network by the name of its family."""
+    from tests.trainers.exported_networks import FAMILIES, make_checkpoint
+
+    folder = tmp_path_factory.mktemp("checkpoints")
+    made = {}
+
+    def make(name):
+        if name not in made:
+            made[name] = make_checkpoint(folder / f"{name}.ckpt", FAMILIES[name])
+        return made[name]
+
+    return make

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,85 +12,21 @@ from click.testing import CliRunner
 from annotator.commands.export import command
 from annotator.errors import AnnotatorError
 from annotator.pose_model import load_pose_model
-from cvat_export.skeleton import Skeleton, describe_skeleton
+from tests.trainers.exported_networks import FAMILIES, INPUT, SKELETON, make_checkpoint
 from trainers.errors import TrainersError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
 onnx = pytest.importorskip("onnx")
-from trainers.card_writing import write_card_into  # noqa: E402
-from trainers.checkpoint import (  # noqa: E402
-    Checkpoint,
-    NetworkSpec,
-    read_checkpoint,
-    restore_network,
-    write_checkpoint,
-)
 from trainers.export import cut_labelled_inputs, export_checkpoint, read_run_crops  # noqa: E402
 from trainers.export_formats import EXPORT_FORMATS, ExportFormat  # noqa: E402
-from trainers.model_card import card_from_metadata, dump_card, parse_card  # noqa: E402
-from trainers.network_input import encode_input  # noqa: E402
-from trainers.networks import PoseNetwork, build_network  # noqa: E402
+from trainers.model_card import card_from_metadata  # noqa: E402
 from trainers.parity import LIMITS, compare_points  # noqa: E402
 from trainers.pose_decoding import InputJoints, check_card  # noqa: E402
 from trainers.runtimes import Execution, open_session  # noqa: E402
 from trainers.runtimes.formats import RUNTIMES, identify  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-INPUT = (64, 96)
-FAMILIES = {
-    "simple-baseline": NetworkSpec("simple-baseline", "test_resnet", {"deconvolution_filters": 16}),
-    "hrnet": NetworkSpec("hrnet", "hrnet_w18_small", {}),
-    "cpm": NetworkSpec("cpm", None, {"stages": 2, "shared_features": True, "normalisation": "group"}),
-    "lite-fpn": NetworkSpec("lite-fpn", "mobilenetv4_conv_small_035", {"width": 16}, predicts_visibility=True),
-}
-SKELETON = Skeleton("three", ("nose", "left hand", "right hand"))
-
-
-def make_checkpoint(path, spec, input_size=INPUT):
-    """A network that gives each image maps with peaks, though it has learnt nothing."""
-    torch.manual_seed(0)
-    channels = 3 * (1 + spec.predicts_visibility)
-    network = PoseNetwork(
-        build_network(spec.name, channels, input_size, spec.backbone, spec.options), 3, spec.predicts_visibility
-    )
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Conv2d) and layer.out_channels == channels:
-            torch.nn.init.kaiming_normal_(layer.weight)
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # one batch is enough
-    with torch.no_grad():
-        network.train()(torch.randn(4, 3, input_size[1], input_size[0]))
-    visibility = {"output": "heatmaps", "visibility_output": "visibility"} if spec.predicts_visibility else {}
-    content = {
-        "name": spec.name,
-        "skeleton": describe_skeleton(SKELETON),
-        "input": {"width": input_size[0], "height": input_size[1], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-        "head": {"kind": "heatmap", "alignment": "half-pixel", **visibility},
-        "calibration": {"temperature": 2.0, "bias": -1.0},
-    }
-    write_checkpoint(path, Checkpoint(parse_card(content, "test"), spec, network.state_dict()))
-    return path
-
-
-@pytest.fixture(scope="module")
-def pixels():
-    noise = np.random.default_rng(0).integers(0, 256, (11, 12, 8, 3), np.uint8)
-    return noise.repeat(8, axis=1).repeat(8, axis=2)
-
-
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("checkpoints")
-    made = {}
-
-    def make(name):
-        if name not in made:
-            made[name] = make_checkpoint(folder / f"{name}.ckpt", FAMILIES[name])
-        return made[name]
-
-    return make
 
 
 def cases():
@@ -149,70 +84,6 @@ def test_half_precision_halves_the_weights(checkpoints, pixels, tmp_path, monkey
     expected, found = (open_session(done.path, Execution(precision="f32")).run(images)[0] for done in (whole, half))
     assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
     assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["half.bin", "half.xml", "whole.bin", "whole.xml"]
-
-
-@pytest.fixture(scope="module")
-def int8_exports(checkpoints, pixels, tmp_path_factory):
-    """Of a network that has learnt nothing, whose joints jump: its maps are compared, not they."""
-    folder = tmp_path_factory.mktemp("int8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(LIMITS, "int8", {})
-        return {
-            name: export_checkpoint(
-                checkpoints("simple-baseline"),
-                name,
-                pixels,
-                folder / EXPORT_FORMATS[name].name_file("int8"),
-                precision="int8",
-            )
-            for name in ("onnx", "openvino")
-        }
-
-
-@pytest.mark.parametrize("export_format", ["onnx", "openvino"])
-def test_int8_is_smaller_and_close(int8_exports, checkpoints, pixels, export_format):
-    done = int8_exports[export_format]
-    assert done.path.name == {"onnx": "model.int8.onnx", "openvino": "model.int8.xml"}[export_format]
-    assert done.notes == ()
-    assert [parity.runtime for parity in done.parities] == list(RUNTIMES[identify(done.path).format])
-    weights = done.path.with_suffix(".bin") if export_format == "openvino" else done.path
-    assert weights.stat().st_size < 0.45 * checkpoints("simple-baseline").stat().st_size
-    source = open_session(checkpoints("simple-baseline"))
-    images = encode_input(card_from_metadata(source.metadata, "source").input, pixels[:3])
-    for runtime in RUNTIMES[identify(done.path).format]:
-        session = open_session(done.path, Execution(runtime, precision="f32"))
-        card = card_from_metadata(session.metadata, "export")
-        assert card.precision == "int8"
-        check_card(card, session)
-        assert [output.name for output in session.outputs] == [output.name for output in source.outputs]
-        for found, wanted in zip(session.run(images), source.run(images), strict=True):
-            assert 0 < np.abs(found - wanted).mean() < 0.1 * np.abs(wanted).mean()
-    assert load_pose_model(done.path, None, Execution()).card.precision == "int8"
-
-
-def test_the_last_layer_of_int8_stays_in_float_and_others_take_7_bits(int8_exports):
-    graph = onnx.load(int8_exports["onnx"].path).graph
-    makers = {output: node for node in graph.node for output in node.output}
-    layers = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
-    assert layers[-1].input[1] not in makers and len(layers) > 10
-    tensors = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for layer in layers[:-1]:
-        maker = makers[layer.input[1]]
-        assert maker.op_type == "DequantizeLinear"
-        assert np.abs(tensors[maker.input[0]].astype(int)).max() <= 64  # of int8's 127: no sum overflows
-
-
-def test_int8_that_is_broken_is_not_let_out(checkpoints, pixels, tmp_path, monkeypatch):
-    monkeypatch.setattr("trainers.export_formats.quantise", lambda model, batches: _with_negative_maps(model))
-    with pytest.raises(TrainersError, match=r"onnx int8 file finds other points.*p90_px .*expected below 10"):
-        export_checkpoint(checkpoints("simple-baseline"), "onnx", pixels, tmp_path / "m.onnx", precision="int8")
-    assert list(tmp_path.iterdir()) == []
-
-
-def _with_negative_maps(model):
-    last = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("weight") and tensor.dims[0] == 3)
-    last.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(last), last.name))
-    return model
 
 
 @pytest.mark.parametrize("missing", ["onnxruntime.quantization", "onnxscript"])
@@ -351,72 +222,6 @@ def test_crops_of_labelled_images(checkpoints, tmp_path):
     assert crops.std() > 10 and not np.array_equal(crops[0], crops[1])
 
 
-@pytest.fixture(scope="module")
-def foreign(checkpoints, pixels, tmp_path_factory):
-    """Model files without a card, as somebody else would send them, and the card that fits them."""
-    folder = tmp_path_factory.mktemp("foreign")
-    path = checkpoints("simple-baseline")
-    card = card_from_metadata(open_session(path).metadata, "test")
-    network = restore_network(read_checkpoint(path))
-    example = torch.zeros(2, 3, INPUT[1], INPUT[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.trace(network, example).save(str(folder / "plain.torchscript"), _extra_files={"note.txt": "hello"})
-        torch.onnx.export(network, (example,), folder / "plain.onnx", dynamo=False)
-        model = onnx.load(folder / "plain.onnx")
-        onnx.helper.set_model_props(model, {"author": "somebody"})
-        onnx.save(model, folder / "plain.onnx")
-        onnx.save(model, folder / "split.onnx", save_as_external_data=True, location="split.weights", size_threshold=0)
-        torch.export.save(torch.export.export(network, (example,)), folder / "plain.pt2")
-    return folder, card
-
-
-@pytest.mark.parametrize("name", ["plain.torchscript", "plain.onnx", "plain.pt2"])
-def test_a_card_into_a_foreign_model_changes_nothing_else(foreign, tmp_path, name):
-    folder, card = foreign
-    before = (folder / name).read_bytes()
-    renamed = card.model_copy(update={"name": "second"})
-    write_card_into(folder / name, card, tmp_path / name)
-    assert (folder / name).read_bytes() == before
-    write_card_into(tmp_path / name, renamed, tmp_path / name)  # replaces the card, in place
-    assert [file.name for file in tmp_path.iterdir()] == [name]
-    images = np.random.default_rng(1).normal(size=(2, 3, INPUT[1], INPUT[0])).astype(np.float32)
-    for runtime in RUNTIMES[identify(folder / name).format]:
-        old, new = (open_session(path / name, Execution(runtime)) for path in (folder, tmp_path))
-        assert card_from_metadata(new.metadata, "test") == renamed
-        assert {key: text for key, text in new.metadata.items() if key != "model_card.json"} == old.metadata
-        for found, expected in zip(new.run(images), old.run(images), strict=True):
-            assert np.array_equal(found, expected)
-
-
-def test_onnx_keeps_every_field_and_its_weights_beside_it(foreign, tmp_path):
-    folder, card = foreign
-    write_card_into(folder / "split.onnx", card, folder / "with-card.onnx")
-    old, new = (onnx.load(folder / name, load_external_data=False) for name in ("split.onnx", "with-card.onnx"))
-    assert old.graph == new.graph and {entry.key for entry in new.metadata_props} == {"author", "model_card.json"}
-    onnx.checker.check_model(folder / "with-card.onnx")
-    with pytest.raises(TrainersError, match="weights are in a file beside it, write to"):
-        write_card_into(folder / "split.onnx", card, tmp_path / "split.onnx")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_tensors_stay_where_they_can_be_mapped(foreign, tmp_path):
-    write_card_into(foreign[0] / "plain.torchscript", foreign[1], tmp_path / "a.pt")
-    reader = torch._C.PyTorchFileReader(str(tmp_path / "a.pt"))
-    names = [name for name in reader.get_all_records() if name.startswith("data/")]
-    assert names and all(reader.get_record_offset(name) % 64 == 0 for name in names)
-
-
-def test_a_card_that_does_not_fit_is_not_written(foreign, checkpoints, tmp_path):
-    folder, card = foreign
-    other = card.model_copy(update={"skeleton": Skeleton("two", ("a", "b"))})
-    with pytest.raises(TrainersError, match="2 joints of skeleton 'two'"):
-        write_card_into(folder / "plain.onnx", other, tmp_path / "a.onnx")
-    with pytest.raises(TrainersError, match=r"cannot be written into checkpoint.*best|simple-baseline\.card\.yaml"):
-        write_card_into(checkpoints("simple-baseline"), card, tmp_path / "a.ckpt")
-    assert list(tmp_path.iterdir()) == []
-
-
 def run(*arguments):
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
@@ -434,20 +239,6 @@ def test_the_command_exports_a_run(checkpoints, pixels, tmp_path):
         and "ms an input" in result.stderr
     )
     assert load_pose_model(Path(content["output"]), None, Execution()).card.name == "lite-fpn"
-
-
-def test_the_command_writes_a_card(foreign, tmp_path):
-    folder, card = foreign
-    (tmp_path / "card.json").write_text(dump_card(card))
-    copy = shutil.copy(folder / "plain.torchscript", tmp_path / "theirs.pt")
-    refused = run("--card-only", copy, "--card", tmp_path / "card.json")
-    assert refused.exit_code == 2 and "--overwrite" in refused.output
-    assert copy.read_bytes() == (folder / "plain.torchscript").read_bytes()
-    assert run("--card-only", copy, "--card", tmp_path / "card.json", "-o", tmp_path / "ours.pt").exit_code == 0
-    assert copy.read_bytes() == (folder / "plain.torchscript").read_bytes()
-    assert run("--card-only", copy, "--card", tmp_path / "card.json", "--overwrite").exit_code == 0
-    for name in ("ours.pt", "theirs.pt"):
-        assert load_pose_model(tmp_path / name, None, Execution()).card == card
 
 
 def test_the_command_needs_images_to_compare_on(checkpoints, tmp_path):
