@@ -19,13 +19,14 @@ RECIPES = (
     "pose-coarse",
     "pose-finer",
     "pose-gentle",
+    "pose-long",
     "annotator-pose",
     "person-first",
     "person-second",
     "annotator-person",
 )
 RELEASED = {  # and the recipes before it that it goes on from
-    "annotator-pose": ("pose-coarse", "pose-finer", "pose-gentle"),
+    "annotator-pose": ("pose-coarse", "pose-finer", "pose-gentle", "pose-long"),
     "annotator-person": ("pose-coarse", "person-first", "person-second"),
 }
 LARGER = {"annotator-person": ("annotator-person-large", "608x608")}  # recipe -> the model of the same weights
