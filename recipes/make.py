@@ -14,26 +14,30 @@ from cvat_export.atomic import write_text
 from demo.program import run_annotator
 from recipes.derive import derive
 
+COCO = "data/coco_people/annotations/person_keypoints"
 # Each begins where one before it ended.
 RECIPES = (
     "pose-coarse",
     "pose-finer",
     "pose-gentle",
-    "pose-long",
     "annotator-pose",
     "person-first",
     "person-second",
     "annotator-person",
 )
 RELEASED = {  # and the recipes before it that it goes on from
-    "annotator-pose": ("pose-coarse", "pose-finer", "pose-gentle", "pose-long"),
+    "annotator-pose": ("pose-coarse", "pose-finer", "pose-gentle"),
     "annotator-person": ("pose-coarse", "person-first", "person-second"),
 }
-LARGER = {"annotator-person": ("annotator-person-large", "608x608")}  # recipe -> the model of the same weights
+FURTHER = {  # files of the same weights: recipe -> name, and how it is exported
+    "annotator-person": ("annotator-person-large.xml", ("--precision", "f16", "--input-size", "608x608")),
+    "annotator-pose": ("annotator-pose-int8.onnx", ("--precision", "int8", "--data", f"{COCO}_train.json")),
+}
 LICENCE = "Apache-2.0"
 # Scores from which is proposed, by what was seen on COCO's validation people; poses' are calibrated there first.
 PROPOSED = {"annotator-pose": ("--min-joint-score", "0.3"), "annotator-person": ("--propose-from", "0.35")}
-CALIBRATED_ON = {"annotator-pose": "data/coco_people/annotations/person_keypoints_val.json"}
+CALIBRATED_ON = {"annotator-pose": f"{COCO}_val.json"}
+_FORMATS = {".xml": "openvino", ".onnx": "onnx"}
 
 
 def recipe_path(recipe: str) -> Path:
@@ -57,12 +61,10 @@ def export(recipe: str, work: Path) -> None:
     model = str(run / "best.ckpt")
     if recipe in CALIBRATED_ON:
         run_annotator("evaluate", model, "--data", CALIBRATED_ON[recipe], "--calibrate", folder=work)
-    options = ("--precision", "f16", "--licence", LICENCE, *PROPOSED[recipe], "--overwrite")
-    command = ("export", model, "--format", "openvino", *options)
-    run_annotator(*command, "-o", str(released / f"{recipe}.xml"), folder=work)
-    if recipe in LARGER:
-        name, size = LARGER[recipe]
-        run_annotator(*command, "-o", str(released / f"{name}.xml"), "--input-size", size, folder=work)
+    for name, options in ((f"{recipe}.xml", ("--precision", "f16")), FURTHER[recipe]):
+        target = released / name
+        wanted = ("--format", _FORMATS[target.suffix], *options, "--licence", LICENCE, *PROPOSED[recipe])
+        run_annotator("export", model, *wanted, "-o", str(target), "--overwrite", folder=work)
     config = (run / "config.yaml").read_text("utf-8")
     write_text(released / "config.yaml", config.replace(f"{work}/", ""))  # paths below WORK, as in the recipe
     for stage in (*RELEASED[recipe], recipe):
