@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from annotator.errors import AnnotatorError
 from cvat_export.instance_rows import format_row
 from cvat_export.pulling import PulledFrame, PulledInstance, PulledTask
 from cvat_export.skeleton import describe_skeleton
@@ -77,3 +80,14 @@ def count_fates(frames: Sequence[Row]) -> dict[str, int]:
     counts = Counter(instance["fate"] for frame in frames for instance in frame["instances"])
     counts[CONFIRMED_EMPTY] = sum(frame["finished"] and is_empty(frame) for frame in frames)
     return {fate: count for fate, count in sorted(counts.items()) if count}
+
+
+def read_changes(folder: Path) -> list[Row]:
+    """The lines of a pulled folder's changes.jsonl. Raises AnnotatorError."""
+    path = folder / CHANGES_FILE
+    try:
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    except FileNotFoundError:
+        raise AnnotatorError(f"{folder}: has no {CHANGES_FILE}; expected a folder that annotator pull wrote") from None
+    except ValueError as error:
+        raise AnnotatorError(f"{path}: is damaged: {error}; pull again") from error

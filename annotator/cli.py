@@ -19,6 +19,7 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
     "push": "push",
     "status": "status",
     "pull": "pull",
+    "acceptance": "acceptance",
     "check": "check",
     "train": "train",
     "evaluate": "evaluate",

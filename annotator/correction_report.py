@@ -8,7 +8,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from annotator.change_rows import Row
+from annotator.acceptance import joint_tallies
+from annotator.acceptance_tables import JOINT_LEAD, tally_table
+from annotator.change_rows import Row, change_lines
+from annotator.proposal_outcomes import Round
 from annotator.report import PICTURES, Tile, contact_sheet, section, table, write_page
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Dataset
@@ -32,7 +35,7 @@ def write_correction_report(out: Path, dataset: Dataset, frames: Sequence[Row], 
     summary = {"images finished": len(finished), "images not finished": len(frames) - len(finished), **fates}
     more = f" {len(finished) - len(shown)} more are not shown." if len(finished) > len(shown) else ""
     sections = [
-        section("Joints", _joint_table(finished)),
+        section("Joints", _joint_table(dataset, finished), lead=JOINT_LEAD),
         contact_sheet(
             "Images, most changed first",
             tiles,
@@ -81,21 +84,9 @@ def _drawn(pixels: np.ndarray, dataset: Dataset, frame: Row, which: str) -> np.n
     return pixels
 
 
-def _joint_table(frames: Sequence[Row]) -> str:
-    """Of the proposals in finished work: how many had each joint moved, how far, and so on."""
-    proposals = [i for frame in frames for i in frame["instances"] if i["proposed"] and i["corrected"]]
-    changes = [joint for instance in proposals for joint in instance["joints"]]
-    rows = []
-    for name in dict.fromkeys(joint["joint"] for joint in changes):
-        mine = [joint for joint in changes if joint["joint"] == name]
-        moved = [joint["moved_px"] for joint in mine if joint["moved_px"]]
-        rows.append(
-            (
-                name,
-                f"{len(moved)} of {len(proposals)}",
-                f"{np.median(moved):.1f}" if moved else "-",
-                sum(joint["visibility_before"] != joint["visibility_after"] for joint in mine),
-                sum(joint["swapped_with"] is not None for joint in mine),
-            )
-        )
-    return table(("joint", "moved", "median px", "visibility changed", "swapped"), rows) if rows else "no joint changed"
+def _joint_table(dataset: Dataset, frames: Sequence[Row]) -> str:
+    skeletons = {c.name: c.skeleton for c in dataset.categories if c.skeleton is not None}
+    names = {frame["file_name"]: frame["file_name"] for frame in frames}
+    tallies = joint_tallies(Round("", list(change_lines(frames)), skeletons, names))
+    rows = tally_table("joint", {name: tally for name, tally in tallies.items() if tally.frames})
+    return table(rows[0], rows[1:]) if len(rows) > 1 else "no proposal was kept"

@@ -136,5 +136,34 @@ def with_joint_scores(dataset: Dataset, folder: Path) -> Dataset:
     return replace(dataset, images=tuple(images))
 
 
+def with_models(dataset: Dataset, folder: Path) -> Dataset:
+    """The dataset with the names of the models that proposed each instance, `extra["models"]`, if they are known.
+
+    A name ends with the first digits of the file's hash: every training calls its file best.ckpt.
+    """
+    path = folder / PREDICTIONS_FILE
+    if not path.exists():
+        return dataset
+    models = {row["file_name"]: _model_names(row) for row in map(json.loads, path.read_text("utf-8").splitlines())}
+    return replace(
+        dataset,
+        images=tuple(
+            replace(image, instances=tuple(_proposed_by(one, models.get(image.file_name)) for one in image.instances))
+            for image in dataset.images
+        ),
+    )
+
+
+def _model_names(row: dict[str, Any]) -> list[str]:
+    """Detector and pose model of a line of predictions.jsonl; one name where one model did both."""
+    models = [row.get(kind) or {} for kind in ("detection", "pose")]
+    names = [" ".join([model["name"], *filter(None, [(model["sha256"] or "")[:8]])]) for model in models if model]
+    return list(dict.fromkeys(names))
+
+
+def _proposed_by(instance: Instance, models: list[str] | None) -> Instance:
+    return replace(instance, extra={**instance.extra, "models": models}) if models else instance
+
+
 def _rounded(values: np.ndarray, decimals: int) -> Any:
     return np.asarray(values, dtype=np.float64).round(decimals).tolist()

@@ -13,7 +13,7 @@ from typing import Any
 
 from annotator.change_rows import CHANGES_FILE, Row, change_lines, count_fates, task_row
 from annotator.correction_report import write_correction_report
-from annotator.predictions import with_joint_scores
+from annotator.predictions import with_joint_scores, with_models
 from annotator.pulled_images import copy_images, pull_images
 from cvat_export.archive import write_archive
 from cvat_export.atomic import write_bytes, write_json_lines, write_text
@@ -96,7 +96,8 @@ def pull_file_into(output: Path, export_path: Path, proposals: Path | None, fini
     export = read_export(export_path)
     local = None
     if proposals is not None:
-        local, _ = read_local(proposals, with_joint_scores(read_coco(proposals), proposals))
+        proposed = with_models(with_joint_scores(read_coco(proposals), proposals), proposals)
+        local, _ = read_local(proposals, proposed)
     skeletons = {local.category: local.skeleton} if local else {}
     task = pull_export(export, unpushed_proposals(local) if local else {}, skeletons, finished)
     (output / "images").mkdir(parents=True, exist_ok=True)

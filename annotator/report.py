@@ -85,6 +85,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def bullets(sentences: Iterable[str]) -> str:
+    """A plain list."""
+    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
+
+
 def histogram(title: str, values: npt.ArrayLike, low: float = 0.0, high: float = 1.0, bins: int = 20) -> str:
     """How `values` are spread between low and high, as inline SVG; what lies outside counts in the end bins."""
     numbers = np.clip(np.asarray(values, dtype=np.float64).ravel(), low, high)

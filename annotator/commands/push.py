@@ -51,7 +51,7 @@ def command(dataset: Path, as_json: bool, **options: Any) -> int:
     """Push the dataset OUT of preannotate to CVAT: a project with its skeleton, tasks, jobs and proposals."""
     from annotator.credentials import find_login
     from annotator.errors import AnnotatorError
-    from annotator.predictions import with_joint_scores
+    from annotator.predictions import with_joint_scores, with_models
     from cvat_export.coco import read_coco
     from cvat_export.local_dataset import read_local
     from cvat_export.push_preflight import PushOptions, preflight
@@ -59,7 +59,8 @@ def command(dataset: Path, as_json: bool, **options: Any) -> int:
     from cvat_export.pushing import push
     from cvat_export.server import CvatServer
 
-    local, problems = read_local(dataset, with_joint_scores(read_coco(dataset), dataset))
+    proposed = with_models(with_joint_scores(read_coco(dataset), dataset), dataset)
+    local, problems = read_local(dataset, proposed)
     login = find_login(options["host"], options["profile"], options["organization"])
     server = CvatServer(login)
     record = PushRecord(record_folder(options["state"], login.host, options["project"]))

@@ -1,17 +1,19 @@
 """Datasets to push, and the commands that push and pull them, for the tests against the stand-in server."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from annotator.cli import KNOWN_ERRORS
 from annotator.commands import pull as pull_command
 from annotator.commands import push as push_command
 from cvat_export.atomic import write_bytes
-from cvat_export.coco import ANNOTATION_FILE, encode_coco
+from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.labels import Instance
 from cvat_export.skeleton import read_skeleton
@@ -94,3 +96,33 @@ def writes(server) -> list[tuple]:
 def finish_all(server, stage="acceptance"):
     for job_id in list(server.state.jobs):
         server.state.set_job(job_id, state="completed", stage=stage)
+
+
+def replay_scenario(server, recorded: Path, out: Path) -> None:
+    """Push the six images of the recorded scenario, do to them what was done there, and leave the second job open."""
+    write_out(out, [[] for _ in range(6)], prefix="img")
+    shutil.copy(recorded / "pushed_person_keypoints_default.json", out / ANNOTATION_FILE)
+    assert push(out, "--segment-size", 3)[0] == 0
+    (task,) = server.state.tasks
+    one = read_coco(out).images[0].instances[0]
+    ids = {}
+    for shape in server.state.shapes(task):
+        ids.setdefault(shape["frame"], []).append(shape["id"])
+    first = next(i for i in ids[0] if _nose(server, task, i) == pytest.approx(one.xy[0].tolist(), abs=0.01))
+    server.state.edit_joint(task, first, "nose", 5, -3)
+    server.state.set_occluded(task, first, "left_wrist")
+    for part in ("hip", "knee", "ankle"):
+        server.state.swap_joints(task, ids[1][0], f"left_{part}", f"right_{part}")
+    server.state.delete_shape(task, ids[2][0])
+    for side, x in (("left", 100.0), ("right", 120.0)):
+        server.state.place_joint(task, ids[3][0], f"{side}_ankle", x, 200.0)
+    server.state.add_skeleton(task, 4, {name: (10.0 + i, 20.0 + i) for i, name in enumerate(COCO.joints)})
+    jobs = sorted(server.state.jobs)
+    server.state.set_job(jobs[0], state="completed", stage="acceptance")
+    server.state.set_job(jobs[1], state="in progress")
+
+
+def _nose(server, task, shape_id):
+    """Where the first joint of a shape is on the server."""
+    shape = next(shape for shape in server.state.shapes(task) if shape["id"] == shape_id)
+    return min(shape["elements"], key=lambda element: element["label_id"])["points"]

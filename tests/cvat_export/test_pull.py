@@ -18,6 +18,7 @@ from tests.cvat_export.cvat_datasets import (
     person,
     pull,
     push,
+    replay_scenario,
     run,
     write_out,
 )
@@ -84,28 +85,7 @@ def test_what_is_no_skeleton_is_named(server, tmp_path):
 
 
 def test_the_recorded_scenario_comes_out_as_what_people_did(server, tmp_path, shared_data):
-    recorded = shared_data / "cvat"
-    out = tmp_path / "out"
-    write_out(out, [[] for _ in range(6)], prefix="img")
-    shutil.copy(recorded / "pushed_person_keypoints_default.json", out / ANNOTATION_FILE)
-    assert push(out, "--segment-size", 3)[0] == 0
-    (task,) = server.state.tasks
-    one = read_coco(out).images[0].instances[0]
-    ids = {}
-    for shape in server.state.shapes(task):
-        ids.setdefault(shape["frame"], []).append(shape["id"])
-    first = next(i for i in ids[0] if _nose(server, task, i) == pytest.approx(one.xy[0].tolist(), abs=0.01))
-    server.state.edit_joint(task, first, "nose", 5, -3)
-    server.state.set_occluded(task, first, "left_wrist")
-    for part in ("hip", "knee", "ankle"):
-        server.state.swap_joints(task, ids[1][0], f"left_{part}", f"right_{part}")
-    server.state.delete_shape(task, ids[2][0])
-    for side, x in (("left", 100.0), ("right", 120.0)):
-        server.state.place_joint(task, ids[3][0], f"{side}_ankle", x, 200.0)
-    server.state.add_skeleton(task, 4, {name: (10.0 + i, 20.0 + i) for i, name in enumerate(COCO.joints)})
-    jobs = sorted(server.state.jobs)
-    server.state.set_job(jobs[0], state="completed", stage="acceptance")
-    server.state.set_job(jobs[1], state="in progress")
+    replay_scenario(server, shared_data / "cvat", tmp_path / "out")
     assert pull(tmp_path / "corrected", "--jobs", "all")[0] == 0
     rows = changes(tmp_path / "corrected")
     finished = [row for row in rows if row["finished"]]
@@ -120,12 +100,6 @@ def test_the_recorded_scenario_comes_out_as_what_people_did(server, tmp_path, sh
     assert all(joint["moved_px"] is None for joint in edited["img_001.jpg"]["joints"])
     assert {row["fate"] for row in rows if not row["finished"]} <= {"machine_only", "added"}
     assert len(read_coco(tmp_path / "corrected").images) == 3
-
-
-def _nose(server, task, shape_id):
-    """Where the first joint of a shape is on the server."""
-    shape = next(shape for shape in server.state.shapes(task) if shape["id"] == shape_id)
-    return min(shape["elements"], key=lambda element: element["label_id"])["points"]
 
 
 def test_a_task_of_others_is_pulled_without_proposals(server, tmp_path):
