@@ -24,6 +24,7 @@ SHIPPED = {  # name -> file
     "annotator-person": _FOLDER / "annotator-person" / "annotator-person.xml",
     "annotator-person-large": _FOLDER / "annotator-person" / "annotator-person-large.xml",
     "annotator-pose": _FOLDER / "annotator-pose" / "annotator-pose.xml",
+    "annotator-pose-int8": _FOLDER / "annotator-pose" / "annotator-pose-int8.onnx",
 }
 
 

@@ -13,6 +13,7 @@ from annotator.named_models import SHIPPED, added_folder, added_models
 from annotator.pose_model import load_pose_model
 from demo.marker_models import write_models
 from trainers.runtimes import Execution
+from trainers.runtimes.formats import identify, model_parts
 
 CARDS = Path(__file__).parents[1] / "cards"
 
@@ -58,7 +59,7 @@ def test_the_same_as_json():
     assert rows["annotator-person"]["finds"] == ["person"] and len(rows["annotator-pose"]["finds"]) == 17
     for name, row in rows.items():
         assert row["shipped"] and row["path"] == str(SHIPPED[name]) and len(row["sha256"]) == 64
-        assert row["size_bytes"] == sum(SHIPPED[name].with_suffix(s).stat().st_size for s in (".xml", ".bin"))
+        assert row["size_bytes"] == sum(part.stat().st_size for part in model_parts(identify(SHIPPED[name])))
         assert row["licence"] and min(row["input_size"]) > 0
         assert "runs" not in row
 
