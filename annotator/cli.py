@@ -24,6 +24,7 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
     "train": "train",
     "evaluate": "evaluate",
     "export": "export",
+    "select": "select",
     "draw": "draw",
     "models": "models",
     "doctor": "doctor",

@@ -109,7 +109,7 @@ class TwoStage:
     def estimate(self, crops: Sequence[tuple[Boxes, Crops]]) -> list[tuple[Boxes, Keypoints]]:
         together = Crops.concatenate([image_crops for _, image_crops in crops])
         parts = [self.model.estimate(batch) for batch in batches(together, self.batch_size)]
-        keypoints = _concatenate(parts) if parts else Keypoints.empty(len(self.model.skeleton.joints))
+        keypoints = Keypoints.concatenate(parts) if parts else Keypoints.empty(len(self.model.skeleton.joints))
         keypoints = map_joints(keypoints, self.model.skeleton, self.skeleton)
         ends = np.cumsum([0, *(len(boxes) for boxes, _ in crops)])
         return [
@@ -157,7 +157,7 @@ class OneStage:
 
 @dataclass(frozen=True)
 class EstimatorOptions:
-    """Which models, and how they are run. skeleton: a name or a file; None for the pose model's own joints.
+    """Which models, and how they are run. skeleton: itself, a name or a file; None for the pose model's own joints.
 
     detection: None for a pose model that finds subjects by itself, and for any other the detector that comes with the
     install; the same as `pose` for the former alone. quality: best is the flip test, where the card allows it, and
@@ -167,7 +167,7 @@ class EstimatorOptions:
     detection: str | None = None
     pose: str = DEFAULT_POSE
     pose_card: Path | None = None
-    skeleton: str | None = None
+    skeleton: Skeleton | str | None = None
     flip_test: bool = False
     quality: Quality = "fast"
     batch_size: int = 8
@@ -177,7 +177,7 @@ class EstimatorOptions:
 
 def load_estimator(options: EstimatorOptions) -> PoseEstimator:
     """Load the models. Raises AnnotatorError or TrainersError before any work if they cannot do the job."""
-    wanted = read_skeleton(options.skeleton) if options.skeleton else None
+    wanted = read_skeleton(options.skeleton) if isinstance(options.skeleton, str) else options.skeleton
     if options.detection == options.pose or (options.detection is None and not _is_top_down(options)):
         return _load_one_stage(options, wanted)
     detection = options.detection or DEFAULT_DETECTOR
@@ -229,14 +229,6 @@ def _labelled(own: Skeleton, wanted: Skeleton | None, where: str) -> Skeleton:
             f"({', '.join(wanted.joints)}); give other names under 'aliases' in a skeleton file, or another pose model"
         )
     return wanted
-
-
-def _concatenate(parts: Sequence[Keypoints]) -> Keypoints:
-    return Keypoints(
-        np.concatenate([part.xy for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.visibility for part in parts]),
-    )
 
 
 def _rows(keypoints: Keypoints, start: int, end: int) -> Keypoints:

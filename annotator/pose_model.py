@@ -84,7 +84,7 @@ class PoseModel:
         mirrored = None
         if self.flip_test:
             mirrored = run_model(self.card, self.session, np.ascontiguousarray(crops.pixels[:, :, ::-1]))
-        return _to_image(decode_outputs(self.card, outputs, mirrored), crops.to_image)
+        return joints_in_image(decode_outputs(self.card, outputs, mirrored), crops.to_image)
 
 
 def load_pose_model(
@@ -147,7 +147,8 @@ def estimate_image(model: PoseModel, image: RgbImage, boxes: Boxes) -> Keypoints
     return model.estimate(model.prepare(image, boxes))
 
 
-def _to_image(joints: InputJoints, to_image: Affines) -> Keypoints:
+def joints_in_image(joints: InputJoints, to_image: Affines) -> Keypoints:
+    """The joints of crops in pixels of their images. to_image: as of `Crops`."""
     found = np.isfinite(joints.xy[..., 0]) & np.isfinite(joints.xy[..., 1])
     xy = transform_points(to_image, np.where(found[..., None], joints.xy, 0))
     visible = np.where(joints.seen, Visibility.VISIBLE, Visibility.OCCLUDED)

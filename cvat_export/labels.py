@@ -89,6 +89,15 @@ class Keypoints:
             np.zeros((0, joint_count), np.uint8),
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Keypoints]) -> Keypoints:
+        """The subjects of all parts, one after the other. At least one part, all of one skeleton."""
+        return cls(
+            np.concatenate([part.xy for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.visibility for part in parts]),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Instance:

@@ -11,6 +11,7 @@ Embeddings = npt.NDArray[np.float32]  # (n, size)
 
 NEAR_DUPLICATE = 3.0  # grey levels: two pictures of a still scene with nobody moving differ by less
 _LIGHT_WEIGHT = 0.25  # of a change of the whole picture's brightness: clouds and auto-exposure are not news
+_BLOCK = 2048  # pictures on either side that are compared at once: 16 MB
 
 
 def embed(thumbnails: npt.NDArray[np.uint8]) -> Embeddings:
@@ -42,7 +43,20 @@ class Coverage:
 
     def add(self, index: int) -> None:
         """Choose a picture."""
-        self.distance = np.minimum(self.distance, self.distances_to(index))
+        np.minimum(self.distance, self.distances_to(index), out=self.distance)
+
+    def cover(self, others: Embeddings) -> None:
+        """Count `others` (m, size), which need not be among the pictures, as chosen."""
+        norms = np.einsum("ij,ij->i", others, others)
+        for start in range(0, len(self._norms), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            for first in range(0, len(others), _BLOCK):
+                columns = slice(first, first + _BLOCK)
+                squared = self._embeddings[rows] @ others[columns].T
+                squared *= -2
+                squared += norms[columns]
+                nearest = np.sqrt(np.maximum(squared.min(axis=1) + self._norms[rows], 0))
+                np.minimum(self.distance[rows], nearest, out=self.distance[rows])
 
 
 def central(embeddings: Embeddings, weights: npt.NDArray[np.floating]) -> int:

@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.codecs import (
+    Activation,
     Alignment,
     average_mirrored,
     decode_coordinates,
     decode_heatmaps,
     decode_simcc,
+    peak_entropy,
     turn_negative,
 )
+from trainers.codecs.peaks import sigmoid
 from trainers.errors import TrainersError
 from trainers.model_card import CoordinatesHead, HeatmapHead, ModelCard, SimccHead, pick_output
 from trainers.model_run import Array, run_blank
@@ -61,6 +64,42 @@ def decode_outputs(
     return replace(joints, scores=calibrate(joints.scores, card.calibration))
 
 
+def peak_entropies(card: ModelCard, outputs: Mapping[str, Array]) -> npt.NDArray[np.float32] | None:
+    """(n, joints) nats: how torn the model is between several places for a joint; NaN where it prefers none.
+
+    Of SimCC the axis that is more torn. None for a head that gives coordinates, which has no second choices.
+    """
+    match card.head:
+        case HeatmapHead() as head:
+            maps = _heatmaps(card, head, outputs)
+            maps = turn_negative(maps)[0] if head.occluded_is_negative else maps
+            return peak_entropy(_evidence(maps, head.activation, (-2, -1)), head.sigma)
+        case SimccHead() as head:
+            bins = (_evidence(_bins(card, head, outputs, axis), head.activation, (-1,))[..., None, :] for axis in "xy")
+            return np.fmax(*(peak_entropy(rows, head.sigma) for rows in bins))
+        case CoordinatesHead():
+            return None
+
+
+def mirrored_back(card: ModelCard, joints: InputJoints) -> InputJoints:
+    """The joints of mirrored crops as those of the crops themselves."""
+    order = list(card.skeleton.flip_order)
+    xy = joints.xy[:, order]
+    xy[..., 0] = card.input.width - xy[..., 0]
+    return InputJoints(xy, joints.scores[:, order], joints.seen[:, order])
+
+
+def _evidence(values: Array, activation: Activation, cells: tuple[int, ...]) -> Array:
+    """`values` as numbers that are 0 where a joint is not. cells: the axes along which a softmax goes."""
+    match activation:
+        case "sigmoid":
+            return sigmoid(values)
+        case "softmax":
+            return np.exp(values - np.nan_to_num(np.fmax.reduce(values, axis=cells, keepdims=True)))
+        case "none":
+            return values
+
+
 def _decode_heatmaps(
     card: ModelCard, head: HeatmapHead, outputs: Mapping[str, Array], mirrored: Mapping[str, Array] | None
 ) -> InputJoints:
@@ -94,13 +133,10 @@ def _decode_coordinates(
     straight = _decode_rows(card, head, outputs)
     if mirrored is None:
         return straight
-    order = list(card.skeleton.flip_order)
-    flipped = _decode_rows(card, head, mirrored)
-    other_xy = flipped.xy[:, order]
-    other_xy[..., 0] = card.input.width - other_xy[..., 0]
-    xy = np.float32(0.5) * (straight.xy + other_xy)
-    scores = np.where(np.isnan(xy[..., 0]), np.float32(0), (straight.scores + flipped.scores[:, order]) / 2)
-    return InputJoints(xy, scores, straight.seen | flipped.seen[:, order])
+    flipped = mirrored_back(card, _decode_rows(card, head, mirrored))
+    xy = np.float32(0.5) * (straight.xy + flipped.xy)
+    scores = np.where(np.isnan(xy[..., 0]), np.float32(0), (straight.scores + flipped.scores) / 2)
+    return InputJoints(xy, scores, straight.seen | flipped.seen)
 
 
 def _decode_rows(card: ModelCard, head: CoordinatesHead, outputs: Mapping[str, Array]) -> InputJoints:

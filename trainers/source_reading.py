@@ -84,7 +84,7 @@ def _check_sources(sources: Sequence[LabelSource]) -> None:
 
 
 def _read_dataset(label: LabelSource, needs_joints: bool) -> tuple[Dataset, tuple[str, ...]]:
-    root = _label_root(label.path)
+    root = label_root(label.path)
     export = read_export(root, needs_joints)
     notes = [f"{label.path}: {note}" for note in export.notes]
     subsets = sorted({str(subset) for image in export.dataset.images if (subset := image.extra.get("subset"))})
@@ -93,7 +93,7 @@ def _read_dataset(label: LabelSource, needs_joints: bool) -> tuple[Dataset, tupl
     return export.dataset, tuple(notes)
 
 
-def _label_root(path: Path) -> Path:
+def label_root(path: Path) -> Path:
     """Of a dataset folder its annotations/: beside it lie records of our own that are no labels."""
     return path / "annotations" if (path / "annotations").is_dir() else path
 
@@ -202,7 +202,7 @@ def source_sha256(path: Path) -> str:
     """Of a file's bytes; of a folder's label files, one after the other."""
     digest = hashlib.sha256()
     if path.is_dir():
-        with open_label_files(_label_root(path)) as files:
+        with open_label_files(label_root(path)) as files:
             for file in files:
                 for chunk in file.stream():
                     digest.update(chunk)

@@ -18,6 +18,7 @@ from trainers.codecs import (
     encode_heatmaps,
     encode_simcc,
     input_to_cells,
+    peak_entropy,
     turn_negative,
 )
 
@@ -262,3 +263,35 @@ def test_batches_of_any_shape_are_decoded_as_each_alone():
     assert scores.shape == (4, 5)
     np.testing.assert_array_equal(together[2, 3], decode_heatmaps(maps[2, 3], SIZE, "half-pixel")[0])
     assert decode_heatmaps(maps[:0], SIZE, "half-pixel")[0].shape == (0, 5, 2)
+
+
+@settings(max_examples=50)
+@given(st.floats(0.1, 0.9), st.floats(0.1, 0.9), st.floats(0.01, 50))
+def test_one_peak_has_no_entropy_wherever_it_is_and_however_high(x, y, height):
+    maps = height * encode_heatmaps(_inside(x, y), SIZE, MAP, "half-pixel", 2.0)
+    np.testing.assert_array_equal(peak_entropy(maps, 2.0), [0])
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_equal_peaks_have_the_entropy_of_equal_chances(count):
+    cells = np.array([[8.0, 8], [30, 8], [8, 30], [30, 30]])[:count]
+    maps = encode_heatmaps(cells, (48, 48), (48, 48), "align-corners", 2.0).max(axis=0)
+    assert peak_entropy(maps, 2.0) == pytest.approx(np.log(count), abs=1e-4)
+
+
+def test_unequal_peaks_have_the_entropy_of_their_heights_and_ripples_none():
+    rows = np.zeros((3, 1, 40), np.float32)
+    rows[0, 0, [5, 30]] = 0.6, 0.2
+    rows[1, 0, [5, 30, 20]] = 0.8, 0.079, 0.01  # below a tenth of the highest
+    rows[2, 0, [5, 6, 8]] = 0.5, 0.5, 0.4  # of one hill
+    expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    np.testing.assert_allclose(peak_entropy(rows, 3.0), [expected, 0, 0], atol=1e-6)
+
+
+def test_maps_without_evidence_have_no_entropy_to_tell():
+    maps = np.zeros((2, 3, 8, 8), np.float32)
+    maps[0, 1] = np.nan
+    maps[0, 2] = -1
+    maps[1, 0, 3, 4] = 1
+    assert peak_entropy(maps, 2.0).shape == (2, 3)
+    np.testing.assert_array_equal(peak_entropy(maps, 2.0), [[np.nan] * 3, [0, np.nan, np.nan]])

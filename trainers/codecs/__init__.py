@@ -7,6 +7,7 @@ has the position NaN and the score 0.
 from trainers.codecs.cells import Alignment, Size, average_mirrored, cells_to_input, input_to_cells
 from trainers.codecs.coordinates import Column, Unit, decode_coordinates, encode_coordinates
 from trainers.codecs.heatmap import Activation, Decoding, decode_heatmaps, encode_heatmaps, turn_negative
+from trainers.codecs.peak_entropy import peak_entropy
 from trainers.codecs.simcc import decode_simcc, encode_simcc
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "encode_heatmaps",
     "encode_simcc",
     "input_to_cells",
+    "peak_entropy",
     "turn_negative",
 ]
