@@ -20,14 +20,13 @@ RECIPES = (
     "pose-coarse",
     "pose-finer",
     "pose-gentle",
-    "pose-long",
     "annotator-pose",
     "person-first",
     "person-second",
     "annotator-person",
 )
 RELEASED = {  # and the recipes before it that it goes on from
-    "annotator-pose": ("pose-coarse", "pose-finer", "pose-gentle", "pose-long"),
+    "annotator-pose": ("pose-coarse", "pose-finer", "pose-gentle"),
     "annotator-person": ("pose-coarse", "person-first", "person-second"),
 }
 FURTHER = {  # files of the same weights: recipe -> name, and how it is exported
