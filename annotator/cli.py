@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 from annotator.errors import AnnotatorError
+from annotator.project_files import find_project
 from cvat_export.errors import CvatExportError
 from frame_tools.errors import FrameToolsError
 from trainers.errors import TrainersError
 
 COMMANDS = {  # name -> module in annotator.commands; in the order in which a user meets them
+    "init": "init",
+    "round": "round",
     "choose-frames": "choose_frames",
     "clip": "clip",
     "preannotate": "preannotate",
@@ -30,6 +34,9 @@ COMMANDS = {  # name -> module in annotator.commands; in the order in which a us
     "doctor": "doctor",
 }
 KNOWN_ERRORS = (AnnotatorError, CvatExportError, FrameToolsError, TrainersError)
+
+NO_DEFAULTS = object()  # as the context's object: what a project says of commands does not hold for this call
+WITH_DEFAULTS = frozenset({"preannotate", "push", "status", "pull", "select"})  # inside a project
 
 EXTRAS = {  # module -> the extra that brings it, where a command has no use without it
     "torch": "train",
@@ -62,8 +69,13 @@ class CommandGroup(click.Group):
 )
 @click.version_option(package_name="cvat-pose-annotator")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def group(debug: bool) -> None:
+@click.pass_context
+def group(ctx: click.Context, debug: bool) -> None:
     """Video to pose labels: choose frames, propose poses, correct them in CVAT."""
+    if ctx.obj is not NO_DEFAULTS and ctx.invoked_subcommand in WITH_DEFAULTS and (path := find_project(Path())):
+        from annotator.project_defaults import command_defaults
+
+        ctx.default_map = command_defaults(path)
 
 
 def main() -> None:

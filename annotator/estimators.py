@@ -14,7 +14,7 @@ from annotator.detector import DetectionOptions, Detector, RgbImage, load_detect
 from annotator.detectors.network import NetworkDetector
 from annotator.detectors.yolo_pose import load_one_stage
 from annotator.errors import AnnotatorError
-from annotator.named_models import DEFAULT_DETECTOR, DEFAULT_POSE, LARGER_INPUT
+from annotator.named_models import DEFAULT_DETECTOR, DEFAULT_POSE, LARGER_INPUT, NO_MODEL
 from annotator.pose_model import Crops, PoseModel, carries_pose_card, load_pose_model
 from annotator.predictions import ModelIdentity
 from cvat_export.joint_mapping import map_joints
@@ -156,8 +156,39 @@ class OneStage:
 
 
 @dataclass(frozen=True)
+class Nobody:
+    """No model yet: nothing is proposed, and people begin with nothing. skeleton: the joints wanted."""
+
+    skeleton: Skeleton
+    sessions: tuple[tuple[str, Session], ...] = ()
+    min_joint_score: float = MIN_JOINT_SCORE
+
+    @property
+    def detection(self) -> ModelIdentity:
+        return ModelIdentity(NO_MODEL, None)
+
+    @property
+    def pose(self) -> ModelIdentity:
+        return self.detection
+
+    def prepare(self, file_name: str, image: RgbImage) -> None:
+        return None
+
+    def detect(self, prepared: Sequence[None]) -> list[None]:
+        return list(prepared)
+
+    def crop(self, image: RgbImage, found: None) -> None:
+        return None
+
+    def estimate(self, crops: Sequence[None]) -> list[tuple[Boxes, Keypoints]]:
+        return [(Boxes.empty(), Keypoints.empty(len(self.skeleton.joints))) for _ in crops]
+
+
+@dataclass(frozen=True)
 class EstimatorOptions:
     """Which models, and how they are run. skeleton: itself, a name or a file; None for the pose model's own joints.
+
+    pose: "none" where there is no model yet.
 
     detection: None for a pose model that finds subjects by itself, and for any other the detector that comes with the
     install; the same as `pose` for the former alone. quality: best is the flip test, where the card allows it, and
@@ -178,6 +209,8 @@ class EstimatorOptions:
 def load_estimator(options: EstimatorOptions) -> PoseEstimator:
     """Load the models. Raises AnnotatorError or TrainersError before any work if they cannot do the job."""
     wanted = read_skeleton(options.skeleton) if isinstance(options.skeleton, str) else options.skeleton
+    if options.pose == NO_MODEL:
+        return _load_nobody(options, wanted)
     if options.detection == options.pose or (options.detection is None and not _is_top_down(options)):
         return _load_one_stage(options, wanted)
     detection = options.detection or DEFAULT_DETECTOR
@@ -188,6 +221,16 @@ def load_estimator(options: EstimatorOptions) -> PoseEstimator:
     if options.quality == "best":
         model = replace(model, flip_test=model.card.flip_test)
     return TwoStage(detector, model, _labelled(model.skeleton, wanted, options.pose), options.batch_size)
+
+
+def _load_nobody(options: EstimatorOptions, wanted: Skeleton | None) -> Nobody:
+    if wanted is None:
+        raise AnnotatorError(
+            "--pose none proposes nothing; say with --skeleton which joints people are to label"
+        )
+    if options.detection is not None or options.pose_card is not None:
+        raise AnnotatorError("--pose none proposes nothing; leave --detection and --pose-card out")
+    return Nobody(wanted)
 
 
 def _is_top_down(options: EstimatorOptions) -> bool:

@@ -15,6 +15,7 @@ Kind = Literal["detector", "pose", "one-stage"]  # one-stage: detector and pose 
 
 DEFAULT_DETECTOR = "annotator-person"
 DEFAULT_POSE = "annotator-pose"
+NO_MODEL = "none"  # where a pose model is named: there is none yet
 LARGER_INPUT = {DEFAULT_DETECTOR: "annotator-person-large"}  # the same weights: slower, and finds smaller subjects
 
 FACTS_FILE = "model.json"
@@ -26,6 +27,7 @@ SHIPPED = {  # name -> file
     "annotator-pose": _FOLDER / "annotator-pose" / "annotator-pose.xml",
     "annotator-pose-int8": _FOLDER / "annotator-pose" / "annotator-pose-int8.onnx",
 }
+CHECKPOINTS = {"annotator-pose": _FOLDER / "annotator-pose" / "annotator-pose.ckpt"}  # to train on from
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ def find_model(spec: str | Path, other_names: tuple[str, ...] = ()) -> ModelPlac
         there = ", ".join((*every_name(), *other_names))
         raise AnnotatorError(f"{spec}: no such file, and no model of that name; there are {there}")
     return ModelPlace(Path(spec).name, Path(spec))
+
+
+def checkpoint_of(spec: str | Path) -> Path:
+    """What a training begins with: the checkpoint of a shipped model of that name, or else the file itself."""
+    return CHECKPOINTS.get(str(spec), Path(spec))
 
 
 def is_shipped(path: Path) -> bool:

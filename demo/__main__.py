@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from tqdm import tqdm
 
 from demo.program import run_annotator
+
+if TYPE_CHECKING:
+    from demo.film import Scene
 
 FRAMES = 24
 
@@ -22,9 +27,13 @@ def main() -> None:
 @main.command()
 @click.argument("video", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--truth", type=click.Path(path_type=Path, dir_okay=False), help="Write what is true of it, as COCO.")
-def footage(video: Path, truth: Path | None) -> None:
+@click.option("--scenes", type=click.IntRange(1), help="As many random scenes of 5 s instead of the demo's film.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random scenes.")
+def footage(video: Path, truth: Path | None, scenes: int | None, seed: int) -> None:
     """Draw the footage into VIDEO (.mp4)."""
-    _draw(video, truth)
+    from demo.loop_film import random_scenes
+
+    _draw(video, truth, random_scenes(scenes, seed) if scenes else None)
     click.echo(video)
 
 
@@ -71,14 +80,16 @@ def _run_yours(output: Path, video: Path, models: dict[str, str | None]) -> None
     _preannotate(output, [word for option, value in models.items() if value for word in (option, value)])
 
 
-def _draw(video: Path, truth: Path | None) -> None:
+def _draw(video: Path, truth: Path | None, shots: Sequence[Scene] | None = None) -> None:
     from cvat_export.atomic import write_bytes
     from cvat_export.coco import encode_coco
     from demo.film import film, frame_count
     from demo.footage import write_footage
 
     video.parent.mkdir(parents=True, exist_ok=True)
-    dataset = write_footage(video, tqdm(film(), total=frame_count(), desc="drawing", unit="frame", disable=None))
+    dataset = write_footage(
+        video, tqdm(film(shots), total=frame_count(shots), desc="drawing", unit="frame", disable=None)
+    )
     if truth is not None:
         write_bytes(truth, encode_coco(dataset))
 

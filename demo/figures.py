@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +36,20 @@ TROUSERS_SATURATION = 0.15
 _SURFACE = {"shoulder": 0.08, "hip": 0.08, "elbow": 0.034, "wrist": 0.034, "knee": 0.042, "ankle": 0.065}
 
 
+class Gesture(StrEnum):
+    """What somebody does beside walking; BENDS and SQUATS are for those who stand."""
+
+    NONE = "none"
+    WAVES = "waves"  # with the right arm
+    ARMS_UP = "arms up"
+    ARMS_OUT = "arms out"
+    BENDS = "bends"
+    SQUATS = "squats"
+
+
 @dataclass(frozen=True)
 class Figure:
-    """Somebody who walks (or runs, or waves) in a straight line.
+    """Somebody who walks (or runs, or stands) in a straight line.
 
     start: x, y in metres at time 0. heading: radians, 0 to the right, pi/2 away. speed: metres a second.
     cadence: strides (two steps) a second. stance: share of a stride that a foot is on the ground.
@@ -51,7 +63,7 @@ class Figure:
     cadence: float = 0.95
     stance: float = 0.6
     phase: float = 0.0
-    waves: bool = False
+    gesture: Gesture = Gesture.NONE
     skin: Rgb = (222, 184, 160)
 
     def position(self, seconds: float) -> tuple[float, float]:
@@ -65,18 +77,21 @@ def pose(figure: Figure, seconds: float) -> Mapping[str, Point]:
     cycle = figure.phase + figure.cadence * seconds
     points: dict[str, Point] = {}
     stride = figure.speed * figure.stance / figure.cadence  # what a foot on the ground travels under the body
-    lean = 0.045 * figure.speed
+    bow, drop = _posture(figure.gesture, seconds)
+    lean = 0.045 * figure.speed + bow
     bob = 0.010 * math.cos(4 * math.pi * cycle) if figure.speed else 0.0
-    pelvis_up = math.sqrt((THIGH + SHIN) ** 2 - (0.36 * stride / figure.height) ** 2) + ANKLE_HEIGHT - 0.012 + bob
+    pelvis_up = (
+        math.sqrt((THIGH + SHIN) ** 2 - (0.36 * stride / figure.height) ** 2) + ANKLE_HEIGHT - 0.012 + bob - drop
+    )
     for side, sign, offset in (("left", 1, 0.0), ("right", -1, 0.5)):
-        hip = np.array([0.0, sign * HIP_HALF_WIDTH, pelvis_up])
+        hip = np.array([-0.55 * drop - 0.09 * bow, sign * HIP_HALF_WIDTH, pelvis_up])  # so that nobody falls over
         points |= _leg(side, hip, (cycle + offset) % 1, stride / figure.height, figure.stance)
         twist = 0.10 * math.sin(2 * math.pi * (cycle + offset)) * min(figure.speed, 1)
         shoulder = hip + np.array([math.sin(lean) * TRUNK - twist * SHOULDER_HALF_WIDTH,
                           sign * (SHOULDER_HALF_WIDTH - HIP_HALF_WIDTH), math.cos(lean) * TRUNK])  # fmt: skip
         points |= _arm(side, shoulder, sign, cycle + offset, figure, seconds)
     neck = (points["left_shoulder"] + points["right_shoulder"]) / 2
-    points |= _head(neck, nod=0.06 * math.sin(4 * math.pi * cycle))
+    points |= _head(neck, nod=0.06 * math.sin(4 * math.pi * cycle), bow=0.7 * bow)
     world = _to_world(np.array(list(points.values())), figure, seconds)
     return dict(zip(points, world, strict=True))
 
@@ -97,6 +112,16 @@ def draw_figure(figure: Figure, points: Mapping[str, Point], camera: Camera, own
     for side in ("left", "right"):
         shapes += pen.leg(side) + pen.arm(side)
     return sorted(shapes, key=lambda shape: -shape.depth)
+
+
+def _posture(gesture: Gesture, seconds: float) -> tuple[float, float]:
+    """How far the trunk is bowed, radians, and how far the pelvis is lowered, body heights."""
+    down = 0.5 - 0.5 * math.cos(2 * math.pi * 0.3 * seconds)
+    if gesture is Gesture.BENDS:
+        return 0.35 + 0.75 * down, 0.02 * down
+    if gesture is Gesture.SQUATS:
+        return 0.5 * down, 0.2 * down
+    return 0.0, 0.0
 
 
 def _leg(side: str, hip: Point, cycle: float, stride: float, stance: float) -> dict[str, Point]:
@@ -126,16 +151,8 @@ def _two_bones(root: Point, end: Point, first: float, second: float) -> tuple[Po
 
 
 def _arm(side: str, shoulder: Point, sign: int, cycle: float, figure: Figure, seconds: float) -> dict[str, Point]:
-    """An arm swings against the leg of its side."""
-    if figure.waves and side == "right":
-        sway = 0.45 * math.sin(2 * math.pi * 1.4 * seconds)
-        upper = np.array([0.25, sign * 0.85, 0.35])
-        fore = np.array([0.2, sign * (0.15 + sway), 0.95])
-    else:
-        swing = -0.45 * min(figure.speed, 1.6) * math.cos(2 * math.pi * cycle)
-        bend = 0.25 + 0.35 * max(0.0, figure.speed - 1) + 0.3 * max(0.0, swing)
-        upper = np.array([math.sin(swing), sign * 0.16, -math.cos(swing)])
-        fore = np.array([math.sin(swing + bend), sign * 0.02, -math.cos(swing + bend)])
+    """An arm swings against the leg of its side, or makes a gesture."""
+    upper, fore = _gesture_arm(side, sign, figure.gesture, seconds) or _swinging_arm(sign, cycle, figure.speed)
     upper, fore = upper / np.linalg.norm(upper), fore / np.linalg.norm(fore)
     elbow = shoulder + UPPER_ARM * upper
     wrist = elbow + FOREARM * fore
@@ -143,8 +160,32 @@ def _arm(side: str, shoulder: Point, sign: int, cycle: float, figure: Figure, se
             f"{side}_hand": wrist + HAND * fore}  # fmt: skip
 
 
-def _head(neck: Point, nod: float) -> dict[str, Point]:
-    centre = neck + np.array([0.012, 0.0, HEAD_ABOVE_SHOULDERS])
+def _gesture_arm(side: str, sign: int, gesture: Gesture, seconds: float) -> tuple[Point, Point] | None:
+    """Directions of upper arm and forearm; None for an arm that hangs."""
+    sway = math.sin(2 * math.pi * 1.4 * seconds)
+    slow = math.sin(2 * math.pi * 0.4 * seconds)
+    if gesture is Gesture.WAVES and side == "right":
+        return np.array([0.25, sign * 0.85, 0.35]), np.array([0.2, sign * (0.15 + 0.45 * sway), 0.95])
+    if gesture is Gesture.ARMS_UP:
+        return np.array([0.2, sign * 0.5, 0.8 + 0.2 * slow]), np.array([0.1, sign * (0.1 + 0.2 * slow), 1.0])
+    if gesture is Gesture.ARMS_OUT:
+        return np.array([0.1, sign * 1.0, 0.25 * slow]), np.array([0.15, sign * 1.0, 0.5 * slow])
+    if gesture is Gesture.SQUATS:
+        return np.array([1.0, sign * 0.15, -0.3]), np.array([1.0, -sign * 0.1, 0.1])
+    return None
+
+
+def _swinging_arm(sign: int, cycle: float, speed: float) -> tuple[Point, Point]:
+    swing = -0.45 * min(speed, 1.6) * math.cos(2 * math.pi * cycle)
+    bend = 0.25 + 0.35 * max(0.0, speed - 1) + 0.3 * max(0.0, swing)
+    upper = np.array([math.sin(swing), sign * 0.16, -math.cos(swing)])
+    return upper, np.array([math.sin(swing + bend), sign * 0.02, -math.cos(swing + bend)])
+
+
+def _head(neck: Point, nod: float, bow: float) -> dict[str, Point]:
+    rise = HEAD_ABOVE_SHOULDERS
+    centre = neck + np.array([0.012 + rise * math.sin(bow), 0.0, rise * math.cos(bow)])
+    nod += bow
     tilt = np.array([[math.cos(nod), 0, math.sin(nod)], [0, 1, 0], [-math.sin(nod), 0, math.cos(nod)]])
     # The cap's crown, and the four corners of a brim that points where the figure looks.
     cap = {"crown": (-0.06, 0.0, 0.42), "brim1": (0.5, -0.6, 0.62), "brim2": (0.5, 0.6, 0.62),

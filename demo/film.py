@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cvat_export.labels import FloatArray, VisibilityArray
 from demo.drawing import Camera, Image, paint
-from demo.figures import MARKER_RADIUS, Figure, Point, draw_figure, joint_positions, pose
+from demo.figures import MARKER_RADIUS, Figure, Gesture, Point, draw_figure, joint_positions, pose
 from demo.palette import JOINT_COUNT
 from demo.scenery import Scenery, hall, park
 
@@ -68,7 +68,7 @@ def scenes() -> tuple[Scene, ...]:
         Figure(4, 1.55, (-11.0, 7.2), 0.0, 2.3, cadence=1.35, stance=0.42, skin=fair),
     )
     in_the_hall = (
-        Figure(2, 1.78, (-1.7, 6.3), -0.9, 0.0, waves=True, skin=dark),
+        Figure(2, 1.78, (-1.7, 6.3), -0.9, 0.0, gesture=Gesture.WAVES, skin=dark),
         Figure(5, 1.66, (2.9, 5.4), math.pi, 0.90, phase=0.2, skin=fair),
         Figure(0, 1.84, (-2.6, 7.4), 0.15, 1.00, phase=0.7, skin=olive),
     )
@@ -84,9 +84,9 @@ def scenes() -> tuple[Scene, ...]:
     )
 
 
-def frame_count() -> int:
-    """How many frames the film has."""
-    return sum(round(scene.seconds * FRAME_RATE) for scene in scenes())
+def frame_count(shots: Sequence[Scene] | None = None) -> int:
+    """How many frames the film has, or one of these shots."""
+    return sum(round(scene.seconds * FRAME_RATE) for scene in shots or scenes())
 
 
 def _whip(seconds: float) -> float:
@@ -95,10 +95,10 @@ def _whip(seconds: float) -> float:
     return -0.3 + there - 0.16 * max(0.0, seconds - 4.0)
 
 
-def film() -> Iterator[Frame]:
-    """Every frame, in order."""
+def film(shots: Sequence[Scene] | None = None) -> Iterator[Frame]:
+    """Every frame of the film, or of one of these shots, in order."""
     pts = 0
-    for scene in scenes():
+    for scene in shots or scenes():
         scenery = scene.scenery()
         for index in range(round(scene.seconds * FRAME_RATE)):
             moment = Moment(scene, scenery, index / FRAME_RATE)

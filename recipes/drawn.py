@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Dataset, LabelledImage
-from demo.figures import Figure
+from demo.cast import random_figure
 from demo.film import HEIGHT, HORIZON, WIDTH, Moment, Scene
 from demo.footage import footage_category, instance_of
-from demo.palette import SUIT_HUES, Rgb
 from demo.scenery import Scenery, hall, park
 from frame_tools.images import encode_image
 
 SEED = 20
 PICTURES = 300
 QUALITY = 88
-LIGHTEST, DARKEST = np.array([232, 196, 172]), np.array([104, 76, 60])  # skins lie between the two
 
 
 def write_drawn(folder: Path, pictures: int = PICTURES) -> Dataset:
@@ -37,26 +34,6 @@ def write_drawn(folder: Path, pictures: int = PICTURES) -> Dataset:
 
 
 def _moment(scenery: Scenery, random: np.random.Generator) -> Moment:
-    figures = tuple(_figure(random) for _ in range(random.integers(0, 5)))
+    figures = tuple(random_figure(random) for _ in range(random.integers(0, 5)))
     start, pan = random.uniform(-0.9, 1.2), random.choice([0.0, 0.0, 0.3, 3.0])
     return Moment(Scene(1.0, lambda: scenery, lambda seconds: start + pan * seconds, figures), scenery, 0.0)
-
-
-def _figure(random: np.random.Generator) -> Figure:
-    away = random.uniform(3.0, 12.0)
-    mixed = DARKEST + random.random() * (LIGHTEST - DARKEST) + random.uniform(-8, 8, 3)
-    red, green, blue = (int(value) for value in mixed)
-    skin: Rgb = (red, green, blue)
-    runs, stands = random.random() < 0.25, random.random() < 0.2
-    return Figure(
-        suit=int(random.integers(len(SUIT_HUES))),
-        height=random.uniform(1.4, 1.95),
-        start=(random.uniform(-0.5, 0.5) * away * 1.2, away),
-        heading=random.uniform(-math.pi, math.pi),
-        speed=0.0 if stands else random.uniform(1.9, 2.5) if runs else random.uniform(0.6, 1.3),
-        cadence=1.35 if runs else 0.95,
-        stance=0.42 if runs else 0.6,
-        phase=random.random(),
-        waves=bool(stands and random.random() < 0.7),
-        skin=skin,
-    )

@@ -81,6 +81,7 @@ class CropCard(StrictPart):
 class HeatmapHead(StrictPart):
     """One map a joint, then `background_channels` that mean no joint. Of five dimensions the last stage counts.
 
+    decoding: how joints are read off the maps; expected-oks wants probabilities, so a softmax.
     sigma: of the training's targets, in cells. occluded_is_negative: the peak is the largest absolute value, and a
     negative one is a joint that is hidden. visibility_output: logits (n, joints), below 0 for a hidden one.
     """
@@ -100,6 +101,11 @@ class HeatmapHead(StrictPart):
     def _check(self) -> HeatmapHead:
         if self.occluded_is_negative and self.activation != "none":
             raise ValueError(f"occluded_is_negative: got activation {self.activation}, after which nothing is negative")
+        if self.decoding == "expected-oks" and self.activation != "softmax":
+            raise ValueError(
+                f"decoding: got expected-oks with activation {self.activation}, after which maps are no probabilities; "
+                "write activation: softmax, or decoding: dark"
+            )
         return self
 
 

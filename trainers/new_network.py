@@ -58,6 +58,7 @@ def make_card(config: PoseConfig, skeleton: Skeleton) -> ModelCard:
     head = HeatmapHead(
         kind="heatmap",
         alignment="half-pixel",
+        decoding=config.target.decoding,
         sigma=config.target.sigma,
         activation="softmax" if config.loss.kind == "cross-entropy" else "none",
         occluded_is_negative=config.target.occluded == "negative",

@@ -13,8 +13,10 @@ from trainers.codecs import (
     Alignment,
     average_mirrored,
     decode_coordinates,
+    decode_expected_oks,
     decode_heatmaps,
     decode_simcc,
+    oks_fall_offs,
     peak_entropy,
     turn_negative,
 )
@@ -112,8 +114,15 @@ def _decode_heatmaps(
         seen = ~is_hidden
     if head.visibility_output is not None:
         seen = _seen(card, head, outputs, mirrored)
-    xy, scores = decode_heatmaps(maps, card.input.size, head.alignment, head.decoding, head.sigma, head.activation)
-    return InputJoints(xy, scores, seen)
+    return InputJoints(*_read_off(card, head, maps), seen)
+
+
+def _read_off(card: ModelCard, head: HeatmapHead, maps: Array) -> tuple[Array, Array]:
+    """Positions (n, joints, 2) in the input and scores (n, joints), of maps (n, joints, h, w)."""
+    if head.decoding == "expected-oks":
+        fall_offs = oks_fall_offs(card.skeleton.sigmas, card.input.size, card.crop.padding)
+        return decode_expected_oks(maps, card.input.size, head.alignment, fall_offs)
+    return decode_heatmaps(maps, card.input.size, head.alignment, head.decoding, head.sigma, head.activation)
 
 
 def _decode_simcc(

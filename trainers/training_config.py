@@ -89,14 +89,16 @@ class NetworkInput(StrictPart):
 
 
 class TargetConfig(StrictPart):
-    """What the network learns.
+    """What the network learns, and how its answers are read.
 
     sigma: of the Gaussians, in cells of the heatmap. occluded: what an occluded joint is drawn as: a position as any
     other, a negative Gaussian, or a position beside which a head learns whether it can be seen.
+    decoding: how joints are read off the maps; nothing in what is learnt depends on it.
     """
 
     sigma: float = Field(default=2.0, gt=0, le=16)
     occluded: Literal["position", "negative", "head"] = "position"
+    decoding: Literal["dark", "expected-oks"] = "dark"
 
 
 class LossConfig(StrictPart):
@@ -199,6 +201,11 @@ class PoseConfig(TrainingConfig):
             raise ValueError(
                 f"target.occluded: got negative with loss.kind {self.loss.kind}, which has no sign; "
                 "write loss.kind: mse, or target.occluded: head"
+            )
+        if self.target.decoding == "expected-oks" and self.loss.kind != "cross-entropy":
+            raise ValueError(
+                f"target.decoding: got expected-oks with loss.kind {self.loss.kind}, whose maps are no probabilities; "
+                "write loss.kind: cross-entropy, or target.decoding: dark"
             )
         return self
 

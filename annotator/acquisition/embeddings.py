@@ -11,16 +11,22 @@ import numpy.typing as npt
 from annotator.predictions import Prediction
 from cvat_export.labels import Visibility
 from frame_tools.frame import RgbImage
-from frame_tools.novelty import Embeddings
+from frame_tools.novelty import Embeddings, embed
 from frame_tools.thumbnail import Thumbnail, thumbnail
 
 BLOCK_SIZE = 32  # numbers a block has at most
+LOOKS_SIZE = 64  # numbers that are kept of what a frame looks like
 
 
 def rgb_thumbnail(pixels: RgbImage) -> Thumbnail:
     """As of a video's frame, which comes as luma and chroma."""
     luma, *chroma = cv2.split(cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV))
     return thumbnail([np.asarray(plane, np.uint8) for plane in (luma, *chroma)])
+
+
+def looks_vectors(thumbnails: npt.NDArray[np.uint8]) -> Embeddings:
+    """(n, LOOKS_SIZE) of thumbnails (n, size): the same of a thumbnail whatever others there are, so it may be kept."""
+    return _projected(embed(thumbnails), LOOKS_SIZE)
 
 
 def pose_vector(prediction: Prediction) -> npt.NDArray[np.float32]:
@@ -62,8 +68,12 @@ def joined(blocks: Mapping[str, Embeddings]) -> tuple[Embeddings, dict[str, slic
 def _narrowed(block: Embeddings) -> Embeddings:
     if block.shape[1] <= BLOCK_SIZE:
         return block
-    directions = np.random.default_rng(0).standard_normal((block.shape[1], BLOCK_SIZE)) / np.sqrt(BLOCK_SIZE)
-    projected: Embeddings = (block - block.mean(axis=0)) @ directions.astype(np.float32)
+    return _projected(block - block.mean(axis=0), BLOCK_SIZE)
+
+
+def _projected(block: Embeddings, size: int) -> Embeddings:
+    directions = np.random.default_rng(0).standard_normal((block.shape[1], size)) / np.sqrt(size)
+    projected: Embeddings = block @ directions.astype(np.float32)
     return projected
 
 

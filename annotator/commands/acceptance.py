@@ -16,9 +16,7 @@ from annotator.correction_cost import Costs
 
 if TYPE_CHECKING:
     from annotator.acceptance import Acceptance
-    from annotator.proposal_outcomes import Round
 
-RESULT_FILE = "acceptance.json"
 _ACTIONS = tuple(field.name for field in fields(Costs))
 
 EPILOG = f"""\b
@@ -82,15 +80,12 @@ def command(corrected: tuple[Path, ...], output: Path | None, by: str, as_json: 
     costs = Costs(**dict(options["seconds"]))
     measured = _measure(corrected, options["group"], costs)
     advice = advise(measured)
-    result = acceptance_tables.as_json(measured, costs, advice)
     if output is not None:
-        from annotator.acceptance_report import write_acceptance_report
-        from cvat_export.atomic import write_text
+        from annotator.acceptance_files import write_acceptance
 
-        output.mkdir(parents=True, exist_ok=True)
-        write_acceptance_report(output / "report.html", measured, costs, advice)
-        write_text(output / RESULT_FILE, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_acceptance(output, measured, costs, advice)
     if as_json:
+        result = acceptance_tables.as_json(measured, costs, advice)
         click.echo(json.dumps(result, ensure_ascii=False, allow_nan=False))
         return 0
     click.echo(acceptance_tables.headline(measured))
@@ -116,12 +111,13 @@ def _print_rest(measured: Acceptance, advice: Sequence[str], output: Path | None
 
 def _measure(folders: Sequence[Path], group: str, costs: Costs) -> Acceptance:
     from annotator.acceptance import measure_acceptance
+    from annotator.acceptance_files import read_round
     from annotator.errors import AnnotatorError
 
     names = [folder.name for folder in folders]
     names = [str(folder) if names.count(folder.name) > 1 else folder.name for folder in folders]
     try:
-        rounds = [_read_round(folder, name, group) for folder, name in zip(folders, names, strict=True)]
+        rounds = [read_round(folder, name, group) for folder, name in zip(folders, names, strict=True)]
         return measure_acceptance(rounds, costs)
     except (KeyError, TypeError, ValueError) as error:
         raise AnnotatorError(
@@ -130,24 +126,9 @@ def _measure(folders: Sequence[Path], group: str, costs: Costs) -> Acceptance:
         ) from error
 
 
-def _read_round(folder: Path, name: str, group: str) -> Round:
-    from annotator.change_rows import read_changes
-    from annotator.proposal_outcomes import Round, video_name
-    from cvat_export.coco import read_coco
-    from cvat_export.dataset import LabelledImage
-    from trainers.splits import image_groups
-
-    rows = read_changes(folder)
-    sizes = {row["file_name"]: (row["width"], row["height"]) for row in rows}
-    images = [LabelledImage(file_name, *size, ()) for file_name, size in sizes.items()]
-    groups, _ = image_groups(images, group, str(folder))
-    videos = {image.file_name: video_name(one, image.file_name) for image, one in zip(images, groups, strict=True)}
-    skeletons = {c.name: c.skeleton for c in read_coco(folder).categories if c.skeleton is not None}
-    return Round(name, rows, skeletons, videos)
-
-
 def _check_output(output: Path) -> None:
     """Only a folder of an earlier count is written into again."""
+    from annotator.acceptance_files import RESULT_FILE
     from annotator.errors import AnnotatorError
 
     if output.exists() and any(output.iterdir()) and not (output / RESULT_FILE).exists():

@@ -52,7 +52,8 @@ A run that was stopped goes on when the same command is given again, and ends wi
     "--pose",
     default=DEFAULT_POSE,
     show_default=True,
-    help="Pose model: a name of annotator models, or a TorchScript, pt2, ONNX, OpenVINO or TFLite file.",
+    help="Pose model: a name of annotator models, a TorchScript, pt2, ONNX, OpenVINO or TFLite file; none: nothing is "
+    "proposed.",
 )
 @click.option(
     "--pose-card",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from annotator.commands.options import batch_options, chosen_execution, execution_options, json_option
-from annotator.named_models import DEFAULT_DETECTOR, DEFAULT_POSE
+from annotator.named_models import DEFAULT_DETECTOR, DEFAULT_POSE, NO_MODEL
 
 if TYPE_CHECKING:
     from annotator.acquisition.measuring import Progress
@@ -78,7 +78,12 @@ frames more than half a second apart do not. The same command gives the same byt
     help="Of what hybrid selects. Their reason begins with uniform; estimates made on them are unbiased.",
 )
 @click.option("--detection", help=f"Detector, as in preannotate. [default: {DEFAULT_DETECTOR}, where --pose needs one]")
-@click.option("--pose", default=DEFAULT_POSE, show_default=True, help="Pose model, as in preannotate.")
+@click.option(
+    "--pose",
+    default=DEFAULT_POSE,
+    show_default=True,
+    help="Pose model, as in preannotate; none where there is none yet: diverse then goes by looks alone.",
+)
 @click.option(
     "--pose-card",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -127,6 +132,8 @@ def _check_options(frames: tuple[Path, ...], output: Path, options: dict[str, An
         raise click.UsageError(
             f"--against is for hybrid and disagreement; {options['strategy']} asks one model at most"
         )
+    if options["pose"] == NO_MODEL and options["strategy"] not in ("uniform", "diverse"):
+        raise click.UsageError(f"--pose none: {options['strategy']} asks a model; uniform and diverse need none")
     if options["against"] == options["pose"]:
         raise click.UsageError("--against is the same model as --pose; name another one")
 
@@ -161,7 +168,8 @@ def _load_estimator(options: dict[str, Any]) -> PoseEstimator:
 
     names = ("detection", "pose", "pose_card", "batch_size")
     chosen = {name: options[name] for name in names}
-    return load_estimator(EstimatorOptions(**chosen, execution=chosen_execution(options)))
+    skeleton = "coco17" if options["pose"] == NO_MODEL else None  # nobody is posed: any joints do
+    return load_estimator(EstimatorOptions(**chosen, skeleton=skeleton, execution=chosen_execution(options)))
 
 
 def _load_against(options: dict[str, Any], first: PoseEstimator) -> PoseEstimator:

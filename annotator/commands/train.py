@@ -69,7 +69,7 @@ def command(
     from trainers.training_config import read_config
 
     if config is not None and preview is not None:
-        click.echo(str(_write_preview(preview, read_config(config, settings))))
+        click.echo(str(_write_preview(preview, _with_named_weights(read_config(config, settings)))))
         return 0
     from trainers.run_files import RunFiles, next_run, read_run
     from trainers.training import resume, train
@@ -78,13 +78,22 @@ def command(
         trained = resume(resumed, _read_teacher(read_run(RunFiles(resumed))[0]), _say)
     else:
         assert config is not None
-        wanted = read_config(config, settings)
+        wanted = _with_named_weights(read_config(config, settings))
         trained = train(wanted, output or next_run(Path("runs")), _read_teacher(wanted), _say)
     result = {"best": str(trained.best), "epoch": trained.epoch, **trained.figures}
     click.echo(json.dumps(result) if as_json else str(trained.best))
     figures = ", ".join(f"{_FIGURES[name]} {value:.3f}" for name, value in trained.figures.items())
     click.echo(f"best: epoch {trained.epoch} of {trained.epochs}, {figures}", err=True)
     return 0
+
+
+def _with_named_weights(config: RunConfig) -> RunConfig:
+    """`weights: annotator-pose` is the checkpoint that comes with the install, unless there is a file of that name."""
+    from annotator.named_models import CHECKPOINTS
+
+    if config.weights is None or Path(config.weights).exists() or Path(config.weights).name not in CHECKPOINTS:
+        return config
+    return config.model_copy(update={"weights": str(CHECKPOINTS[Path(config.weights).name])})
 
 
 def _write_preview(out: Path, config: RunConfig) -> Path:

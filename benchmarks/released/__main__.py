@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def _poses(arguments: argparse.Namespace) -> Any:
     from benchmarks.released.poses import report_poses
 
     data, execution = arguments.data, _execution(arguments)
-    models = (_our_pose(arguments), movenet(data), blazepose(data))
+    ours = _our_pose(arguments)
+    flipped = replace(ours, name=f"{ours.name}, flip test", flip_test=True)
+    models = (ours, flipped, movenet(data), blazepose(data))
     return report_poses(data, models, _our_detector(arguments), execution, arguments.limit)
 
 

@@ -12,11 +12,12 @@ _CARDS = Path(__file__).parents[2] / "tests" / "cards"
 
 @dataclass(frozen=True)
 class NamedPoseModel:
-    """name: in tables. card: of a file that carries none."""
+    """name: in tables. card: of a file that carries none. flip_test: whether the mirrored crop is looked at too."""
 
     name: str
     path: Path
     card: Path | None = None
+    flip_test: bool = False
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,7 @@ def _request(model: NamedPoseModel, run: PoseRun) -> ModelRequest:
         pose=model.path,
         card=model.card,
         detection=run.detector.spec if run.detector else None,
+        flip_test=model.flip_test,
         execution=run.execution,
         boxes=DetectionOptions(min_score=_LEAST_SCORE),
     )

@@ -15,11 +15,11 @@ from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.server import CvatServer, Login
 from cvat_export.shapes import decode_shape
 from cvat_export.skeleton import read_skeleton
+from demo.cvat_standin import StandInServer
 from demo.film import film
 from demo.marker_models import write_models
 from frame_tools.images import encode_image
 from tests.cvat_export.cvat_datasets import push
-from tests.cvat_standin import StandInServer
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cvat_export import retrying
-from tests.cvat_standin import StandInServer
+from demo.cvat_standin import StandInServer
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from annotator.commands import status as status_command
 from annotator.credentials import profile_file
+from demo.cvat_standin import Fault
 from tests.cvat_export.cvat_datasets import PROJECT, changes, finish_all, person, pull, push, run, write_out
-from tests.cvat_standin import Fault
 
 PASSWORD = "a-secret password"
 ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"

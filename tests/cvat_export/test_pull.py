@@ -11,6 +11,7 @@ import pytest
 from annotator.commands import pull as pull_command
 from annotator.commands import push as push_command
 from cvat_export.coco import ANNOTATION_FILE, read_coco
+from demo.cvat_standin import Fault
 from tests.cvat_export.cvat_datasets import (
     COCO,
     changes,
@@ -22,7 +23,6 @@ from tests.cvat_export.cvat_datasets import (
     run,
     write_out,
 )
-from tests.cvat_standin import Fault
 
 
 def test_untouched_proposals_come_back_confirmed_with_their_boxes(server, tmp_path):

@@ -9,6 +9,7 @@ from cvat_export.coco import ANNOTATION_FILE, encode_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.server import CvatServer, Login
 from cvat_export.skeleton import read_skeleton
+from demo.cvat_standin import Fault
 from tests.cvat_export.cvat_datasets import (
     PROJECT,
     changes,
@@ -21,7 +22,6 @@ from tests.cvat_export.cvat_datasets import (
     write_out,
     writes,
 )
-from tests.cvat_standin import Fault
 
 
 def test_a_push_makes_project_tasks_jobs_and_proposals(server, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.cvat_standin import Fault
 from tests.cvat_export.cvat_datasets import (
     PROJECT,
     changes,
@@ -21,7 +22,6 @@ from tests.cvat_export.cvat_datasets import (
     shapes_on_server,
     write_out,
 )
-from tests.cvat_standin import Fault
 
 PEOPLE = [[person(40, 30)], [], [person(90, 30), person(200, 40)]]
 FATES = ["confirmed", "confirmed_empty", "confirmed", "confirmed"]

@@ -15,7 +15,7 @@ from cvat_sdk.core.client import Client
 from cvat_sdk.core.proxies.tasks import Task
 from PIL import Image
 
-from tests.cvat_standin import StandInServer
+from demo.cvat_standin import StandInServer
 
 FORMAT = "COCO Keypoints 1.0"
 JOINTS = ("nose", "tail", "paw")

@@ -17,7 +17,7 @@ from cvat_sdk.core.proxies.tasks import Task
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.cvat_standin import StandInServer
+from demo.cvat_standin import StandInServer
 from tests.cvat_standin.studio import FORMAT, JOINTS, coco, connected, new_task, read_archive, write_archive
 
 NAMES = ("a.png", "b.png", "c.png")

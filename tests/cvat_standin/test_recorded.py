@@ -19,7 +19,7 @@ from cvat_sdk import make_client
 from cvat_sdk.core.client import Client
 from PIL import Image
 
-from tests.cvat_standin import StandInServer
+from demo.cvat_standin import StandInServer
 
 pytestmark = pytest.mark.shared_data
 

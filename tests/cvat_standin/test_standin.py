@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from cvat_sdk.core.proxies.tasks import Task
 from cvat_sdk.core.uploading import DataUploader
 from PIL import Image
 
-from tests.cvat_standin import Fault, StandInServer
+from demo.cvat_standin import Fault, StandInServer
 from tests.cvat_standin.studio import (
     FORMAT,
     JOINTS,
@@ -386,3 +389,25 @@ def test_upload_in_pieces_goes_on_after_a_lost_answer(
     push(task, tmp_path, coco(NAMES, [{"image_id": 1}]))
     assert "HEAD" in [method for method, *_ in server.requests]
     assert len(server.state.shapes(task.id)) == 1
+
+
+def test_it_runs_as_a_process_until_it_is_stopped() -> None:
+    command = [sys.executable, "-m", "demo.cvat_standin"]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().rstrip("\n") for _ in range(2)]
+        said = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+        assert list(said) == ["CVAT_HOST", "CVAT_ACCESS_TOKEN"]
+        assert said["CVAT_HOST"].startswith("http://127.0.0.1:")
+        with make_client(said["CVAT_HOST"], access_token=said["CVAT_ACCESS_TOKEN"]) as client:
+            assert client.users.retrieve_current_user().username == "admin"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
+def test_a_port_that_is_taken_is_said(server: StandInServer) -> None:
+    port = server.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "demo.cvat_standin", "--port", port]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"port {port}: Address already in use" in done.stderr

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvat_export.skeleton import read_skeleton
-from demo.figures import JOINTS, SHIN, THIGH, UPPER_ARM, Figure, joint_positions, pose
+from demo.figures import JOINTS, SHIN, THIGH, UPPER_ARM, Figure, Gesture, joint_positions, pose
 
 seconds = st.floats(0, 30)
 
@@ -25,7 +25,7 @@ def figures(draw: st.DrawFn) -> Figure:
         cadence=1.35 if runs else 0.95,
         stance=0.42 if runs else 0.6,
         phase=draw(st.floats(0, 1)),
-        waves=draw(st.booleans()),
+        gesture=draw(st.sampled_from(Gesture)),
     )
 
 

@@ -14,8 +14,8 @@ FAMILIES = {
 SKELETON = Skeleton("three", ("nose", "left hand", "right hand"))
 
 
-def make_checkpoint(path, spec, input_size=INPUT):
-    """A network that gives each image maps with peaks, though it has learnt nothing."""
+def make_checkpoint(path, spec, input_size=INPUT, **head):
+    """A network that gives each image maps with peaks, though it has learnt nothing. head: keys of the card's."""
     import torch
 
     from trainers.networks import PoseNetwork, build_network
@@ -37,7 +37,7 @@ def make_checkpoint(path, spec, input_size=INPUT):
         "name": spec.name,
         "skeleton": describe_skeleton(SKELETON),
         "input": {"width": input_size[0], "height": input_size[1], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-        "head": {"kind": "heatmap", "alignment": "half-pixel", **visibility},
+        "head": {"kind": "heatmap", "alignment": "half-pixel", **visibility, **head},
         "calibration": {"temperature": 2.0, "bias": -1.0},
     }
     write_checkpoint(path, Checkpoint(parse_card(content, "test"), spec, network.state_dict()))

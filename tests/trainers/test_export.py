@@ -72,6 +72,17 @@ def test_an_input_whose_sides_are_no_multiple_of_32(tmp_path):
         assert export_checkpoint(path, export_format, crops).parities[0].broken_limits("f32") == []
 
 
+def test_joints_at_the_highest_expected_oks_are_found_again(pixels, tmp_path):
+    head = {"decoding": "expected-oks", "activation": "softmax"}
+    path = make_checkpoint(tmp_path / "oks.ckpt", FAMILIES["lite-fpn"], **head)
+    for export_format in ("torchscript", "openvino"):
+        done = export_checkpoint(path, export_format, pixels)
+        for parity in done.parities:
+            assert parity.p99_px < 0.05 and parity.points > 20
+            session = open_session(done.path, Execution(parity.runtime, precision="f32"))
+            assert card_from_metadata(session.metadata, "export").head.decoding == "expected-oks"
+
+
 def test_half_precision_halves_the_weights(checkpoints, pixels, tmp_path, monkeypatch):
     """Joints of a network that has learnt nothing jump with the rounding, so its maps are compared."""
     monkeypatch.setitem(LIMITS, "f16", {})

@@ -69,6 +69,7 @@ def test_a_written_card_comes_back(path):
             "decoding": "quarter-offset",
             "background_channels": 1,
         },
+        {"kind": "heatmap", "alignment": "half-pixel", "decoding": "expected-oks", "activation": "softmax"},
         {
             "kind": "simcc",
             "alignment": "stride",
@@ -116,6 +117,21 @@ def test_a_model_without_a_card_has_none():
         ),
         ({"head": {"kind": "offsets"}}, "head.kind: got offsets, expected heatmap, simcc or coordinates"),
         ({"head": {"kind": "heatmap"}}, "head.alignment: is missing"),
+        (
+            {
+                "head": {
+                    "kind": "heatmap",
+                    "alignment": "stride",
+                    "decoding": "expected-oks",
+                    "activation": "sigmoid",
+                }
+            },
+            "head.decoding: got expected-oks with activation sigmoid, after which maps are no probabilities; write",
+        ),
+        (
+            {"head": {"kind": "heatmap", "alignment": "stride", "decoding": "best"}},
+            "head.decoding: got 'best', expected 'argmax', 'quarter-offset', 'dark' or 'expected-oks'",
+        ),
         ({"head": {"output": 0}}, "head.kind: got no kind, expected heatmap"),
         (
             {"head": {"kind": "heatmap", "alignment": "stride", "split_ratio": 2}},

@@ -73,6 +73,17 @@ def test_it_learns_where_coloured_dots_are(labels, tmp_path, loss):
     assert trained.epochs == 15
 
 
+def test_how_joints_are_read_changes_nothing_that_is_learnt(labels, tmp_path):
+    states, figures = [], []
+    for decoding in ("dark", "expected-oks"):
+        trained = train(_config(labels, target={"decoding": decoding}, epochs=2), tmp_path / decoding)
+        assert read_checkpoint(trained.best).card.head.decoding == decoding
+        states.append(torch.load(RunFiles(tmp_path / decoding).last, weights_only=False)["state_dict"])
+        figures.append(trained.figures)
+    assert _same(*states)
+    assert figures[0] != figures[1]  # validation reads them so as well
+
+
 def test_the_run_folder_holds_all_that_is_needed(labels, tmp_path):
     config = _config(labels)
     train(config, tmp_path / "run")
@@ -207,6 +218,10 @@ def test_a_tracker_that_cannot_be_reached_costs_no_training(labels, tmp_path, ca
         ({"epochs": "many"}, r"epochs: got 'many', expected a valid integer"),
         ({"loss": {"kind": "hinge"}}, r"loss.kind: got 'hinge', expected 'cross-entropy' or 'mse'"),
         ({"target": {"occluded": "negative"}}, r"target.occluded: got negative with loss.kind cross-entropy"),
+        (
+            {"target": {"decoding": "expected-oks"}, "loss": {"kind": "mse"}},
+            r"target.decoding: got expected-oks with loss.kind mse",
+        ),
         ({"data": {}}, r"data.train: is missing"),
         ({"data": {"train": []}}, r"data.train: .*at least 1"),
         ({"data": {"train": [{"path": "a", "wieght": 2}]}}, r"data.train.0.wieght: unknown key.*'weight'"),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from trainers.codecs.cells import Alignment, FloatArray, Size, cells_to_input, input_to_cells
 from trainers.codecs.peaks import dark_offsets, find_peaks, quarter_offsets, sigmoid
 
-Decoding = Literal["argmax", "quarter-offset", "dark"]
+Refinement = Literal["argmax", "quarter-offset", "dark"]
 Activation = Literal["none", "sigmoid", "softmax"]
 
 
@@ -35,7 +35,7 @@ def decode_heatmaps(
     heatmaps: npt.NDArray[Any],
     input_size: Size,
     alignment: Alignment,
-    decoding: Decoding = "dark",
+    decoding: Refinement = "dark",
     sigma: float = 2.0,
     activation: Activation = "none",
 ) -> tuple[FloatArray, FloatArray]:
@@ -49,7 +49,7 @@ def decode_heatmaps(
     *outer, height, width = np.shape(heatmaps)
     maps = np.ascontiguousarray(heatmaps, np.float32).reshape(-1, height, width)
     if activation == "softmax":
-        maps = _softmax(maps) * np.float32(2 * np.pi * sigma**2)
+        maps = softmax(maps) * np.float32(2 * np.pi * sigma**2)
     positions, values = find_peaks(maps.reshape(-1, height * width))
     cells = np.stack([positions % width, positions // width], axis=1)
     refined = cells + _offsets(maps, cells, decoding, sigma, activation == "sigmoid")
@@ -67,7 +67,7 @@ def turn_negative(heatmaps: npt.NDArray[Any]) -> tuple[FloatArray, npt.NDArray[n
     return np.where(is_negative[..., None, None], -maps, maps), is_negative
 
 
-def _softmax(maps: FloatArray) -> FloatArray:
+def softmax(maps: FloatArray) -> FloatArray:
     """Over the cells of each map, (m, h, w); NaN cells share in nothing."""
     shares = np.exp(maps - np.nan_to_num(np.fmax.reduce(maps, axis=(1, 2), keepdims=True)))
     total: FloatArray = np.nansum(shares, axis=(1, 2), keepdims=True)
@@ -75,7 +75,7 @@ def _softmax(maps: FloatArray) -> FloatArray:
 
 
 def _offsets(
-    maps: FloatArray, cells: npt.NDArray[np.intp], decoding: Decoding, sigma: float, are_logits: bool
+    maps: FloatArray, cells: npt.NDArray[np.intp], decoding: Refinement, sigma: float, are_logits: bool
 ) -> FloatArray:
     match decoding:
         case "dark":

@@ -13,6 +13,7 @@ from trainers.codecs.cells import FloatArray
 Offsets = npt.NDArray[np.float32]  # (m, 2) as x, y, in cells
 Cells = npt.NDArray[np.intp]  # (m, 2) as x, y
 _FLOOR = 1e-6  # of the peak: what is lower counts as nothing, so that its logarithm bends no parabola
+_LEAST = 1e-12  # what is lower is no evidence, so that its logarithm stays finite
 
 
 def find_peaks(rows: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
@@ -65,6 +66,24 @@ def dark_offsets(maps: FloatArray, cells: Cells, sigma: float, are_logits: bool)
     smooth = blur[:, 1] @ patches @ blur[:, 0].transpose(0, 2, 1)  # (m, 3, 3)
     offsets, is_hill = _taylor_maximum(smooth)
     return np.where(is_hill[:, None], (centres - cells + offsets).clip(-1, 1), 0).astype(np.float32)
+
+
+def parabola_offsets(rows: FloatArray, positions: npt.NDArray[np.intp], of_logarithms: bool) -> npt.NDArray[np.float64]:
+    """How far, at most half an entry, each row's maximum lies from its highest entry, (m,), of (m, length).
+
+    It is the top of a parabola through three values, or through their logarithms: exact for a Gaussian. 0 in the first
+    and last entry.
+    """
+    last = rows.shape[1] - 1
+    if last < 2:
+        return np.zeros(len(rows))
+    middle = positions.clip(1, last - 1)
+    around = rows[np.arange(len(rows))[:, None], middle[:, None] + np.arange(-1, 2)].astype(np.float64)
+    values = np.log(np.nan_to_num(around, nan=0).clip(_LEAST)) if of_logarithms else around
+    bend = values[:, 0] - 2 * values[:, 1] + values[:, 2]
+    usable = (middle == positions) & (bend < 0) & np.isfinite(bend)
+    offset = (values[:, 0] - values[:, 2]) / np.where(usable, 2 * bend, 1)
+    return np.where(usable, offset, 0).clip(-0.5, 0.5)
 
 
 def sigmoid(logits: npt.NDArray[Any]) -> FloatArray:

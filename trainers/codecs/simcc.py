@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainers.codecs.cells import Alignment, FloatArray, Size, cells_to_input, input_to_cells
-from trainers.codecs.peaks import find_peaks
-
-_FLOOR = 1e-12  # below which a bin's share is no evidence, so that its logarithm stays finite
+from trainers.codecs.peaks import find_peaks, parabola_offsets
 
 
 def encode_simcc(
@@ -62,22 +60,8 @@ def _decode_axis(bins: npt.NDArray[Any], is_logit: bool, sigma: float) -> tuple[
     """Positions in bins and peaks, (m,) both; a peak is NaN where nothing was found."""
     rows = np.ascontiguousarray(bins, np.float32).reshape(-1, np.shape(bins)[-1])
     positions, peaks = find_peaks(rows)
-    refined = positions + _parabola(rows, positions, is_logit)
+    refined = positions + parabola_offsets(rows, positions, of_logarithms=not is_logit)
     if is_logit:
         shares = np.exp(rows - np.nan_to_num(peaks)[:, None])
         peaks = peaks * 0 + sigma * math.sqrt(2 * math.pi) / np.nansum(shares, axis=1)
     return refined, peaks
-
-
-def _parabola(rows: FloatArray, positions: npt.NDArray[np.intp], is_logit: bool) -> npt.NDArray[np.float64]:
-    """How far, at most half a bin, the maximum lies from the highest bin; 0 in the first and last bin."""
-    last = rows.shape[1] - 1
-    if last < 2:
-        return np.zeros(len(rows))
-    middle = positions.clip(1, last - 1)
-    around = rows[np.arange(len(rows))[:, None], middle[:, None] + np.arange(-1, 2)].astype(np.float64)
-    log = around if is_logit else np.log(np.nan_to_num(around, nan=0).clip(_FLOOR))
-    bend = log[:, 0] - 2 * log[:, 1] + log[:, 2]
-    usable = (middle == positions) & (bend < 0) & np.isfinite(bend)
-    offset = (log[:, 0] - log[:, 2]) / np.where(usable, 2 * bend, 1)
-    return np.where(usable, offset, 0).clip(-0.5, 0.5)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
 
-from tests.cvat_standin.messages import ServerError
-from tests.cvat_standin.rows import Frame, Job, Json, Task
+from demo.cvat_standin.messages import ServerError
+from demo.cvat_standin.rows import Frame, Job, Json, Task
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 ORIENTATION_TAG = 0x0112
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from tests.cvat_standin.rows import Background, Comment, Guide, Issue, Job, Json, Project, Task, User
+from demo.cvat_standin.rows import Background, Comment, Guide, Issue, Job, Json, Project, Task, User
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 CHUNK_SIZE = 72  # frames that are downloaded together
 DATA_KEYS: Json = {

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.cvat_standin import background, resources, task_routes, uploads
-from tests.cvat_standin.messages import Answer, ApiError, Call, as_json
-from tests.cvat_standin.rows import User
-from tests.cvat_standin.views import view_self
+from demo.cvat_standin import background, resources, task_routes, uploads
+from demo.cvat_standin.messages import Answer, ApiError, Call, as_json
+from demo.cvat_standin.rows import User
+from demo.cvat_standin.views import view_self
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 Handler = Callable[..., Answer]  # (state, call, user, *numbers of the path)
 

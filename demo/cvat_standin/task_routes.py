@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tests.cvat_standin import job_annotations, task_data, uploads
-from tests.cvat_standin.background import enqueue
-from tests.cvat_standin.coco_import import import_coco
-from tests.cvat_standin.export import export_coco
-from tests.cvat_standin.messages import Answer, ApiError, Call, as_json
-from tests.cvat_standin.rows import Job, Json, Task, User
-from tests.cvat_standin.views import CHUNK_SIZE, view_meta
+from demo.cvat_standin import job_annotations, task_data, uploads
+from demo.cvat_standin.background import enqueue
+from demo.cvat_standin.coco_import import import_coco
+from demo.cvat_standin.export import export_coco
+from demo.cvat_standin.messages import Answer, ApiError, Call, as_json
+from demo.cvat_standin.rows import Job, Json, Task, User
+from demo.cvat_standin.views import CHUNK_SIZE, view_meta
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 FORMAT = "COCO Keypoints 1.0"
 

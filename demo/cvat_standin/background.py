@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from tests.cvat_standin.coco_import import ImportFailedError
-from tests.cvat_standin.messages import Answer, ApiError, Call, as_json
-from tests.cvat_standin.rows import Background, Json, User
-from tests.cvat_standin.task_data import DataRefusedError
-from tests.cvat_standin.views import view_background
+from demo.cvat_standin.coco_import import ImportFailedError
+from demo.cvat_standin.messages import Answer, ApiError, Call, as_json
+from demo.cvat_standin.rows import Background, Json, User
+from demo.cvat_standin.task_data import DataRefusedError
+from demo.cvat_standin.views import view_background
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 EXPECTED_FAILURES = (ImportFailedError, DataRefusedError, KeyError, ElementTree.ParseError)
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.cvat_standin import job_annotations
-from tests.cvat_standin.labels import drawn_joints
-from tests.cvat_standin.rows import Frame, Job, Json, Label, Task
+from demo.cvat_standin import job_annotations
+from demo.cvat_standin.labels import drawn_joints
+from demo.cvat_standin.rows import Frame, Job, Json, Label, Task
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 LICENSES = [{"name": "", "id": 0, "url": ""}]
 INFO = dict.fromkeys(("contributor", "date_created", "description", "url", "version", "year"), "")

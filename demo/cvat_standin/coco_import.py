@@ -11,11 +11,11 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tests.cvat_standin import job_annotations
-from tests.cvat_standin.rows import Frame, Job, Json, Label
+from demo.cvat_standin import job_annotations
+from demo.cvat_standin.rows import Frame, Job, Json, Label
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 IMPORT_FAIL = "datumaro.components.contexts.importer._ImportFail\n"
 CVAT_IMPORT_ERROR = "cvat.apps.dataset_manager.bindings.CvatImportError: "

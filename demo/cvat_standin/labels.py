@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from tests.cvat_standin.messages import ApiError
-from tests.cvat_standin.rows import Json, Label
+from demo.cvat_standin.messages import ApiError
+from demo.cvat_standin.rows import Json, Label
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 
 def create_labels(state: State, specs: Sequence[Mapping[str, Any]], taken: Sequence[Label] = ()) -> list[Label]:

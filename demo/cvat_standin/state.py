@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from tests.cvat_standin import job_annotations
-from tests.cvat_standin.messages import not_found
-from tests.cvat_standin.rows import (
+from demo.cvat_standin import job_annotations
+from demo.cvat_standin.messages import not_found
+from demo.cvat_standin.rows import (
     Background,
     Comment,
     Guide,

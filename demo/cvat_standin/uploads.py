@@ -6,11 +6,11 @@ import base64
 import uuid
 from typing import TYPE_CHECKING
 
-from tests.cvat_standin.messages import Answer, ApiError, Call
-from tests.cvat_standin.rows import TusUpload, User
+from demo.cvat_standin.messages import Answer, ApiError, Call
+from demo.cvat_standin.rows import TusUpload, User
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 RESUMABLE = {"Tus-Resumable": "1.0.0"}
 

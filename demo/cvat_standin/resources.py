@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tests.cvat_standin import views
-from tests.cvat_standin.labels import create_labels, view_label
-from tests.cvat_standin.messages import Answer, ApiError, Call, as_json, not_found, paged
-from tests.cvat_standin.rows import Comment, Guide, Issue, Job, Json, Label, Project, Task, User
-from tests.cvat_standin.state import STAGES, STATES
+from demo.cvat_standin import views
+from demo.cvat_standin.labels import create_labels, view_label
+from demo.cvat_standin.messages import Answer, ApiError, Call, as_json, not_found, paged
+from demo.cvat_standin.rows import Comment, Guide, Issue, Job, Json, Label, Project, Task, User
+from demo.cvat_standin.state import STAGES, STATES
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 
 def list_users(state: State, call: Call, user: User) -> Answer:

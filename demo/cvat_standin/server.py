@@ -10,29 +10,30 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from tests.cvat_standin.faults import (
+from demo.cvat_standin.faults import (
     CLOSED_WITHOUT_ANSWER,
     REFUSED_BEFORE_ACTING,
     SLOW_SECONDS,
     Fault,
     FaultChooser,
 )
-from tests.cvat_standin.messages import SERVER_ERROR_PAGE, Answer, ApiError, Call, ServerError, as_json
-from tests.cvat_standin.routes import dispatch
-from tests.cvat_standin.state import State
+from demo.cvat_standin.messages import SERVER_ERROR_PAGE, Answer, ApiError, Call, ServerError, as_json
+from demo.cvat_standin.routes import dispatch
+from demo.cvat_standin.state import State
 
 HTML = "text/html; charset=utf-8"
 UNANSWERED = 0  # the status, in the list of requests, of one whose connection was closed
 
 
 class StandInServer:
-    """A CVAT server for tests, as a context manager.
+    """A CVAT server on loopback for tests and the demo, as a context manager.
 
-    requests: (method, path without query, query, status) in order. fault: asked before each request what is to
-    go wrong with it.
+    port: 0 for any that is free. requests: (method, path without query, query, status) in order. fault: asked before
+    each request what is to go wrong with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
         self.state = State()
         self.token = self.state.new_token(self.state.admin)
         self.requests: list[tuple[str, str, str, int]] = []
@@ -40,7 +41,7 @@ class StandInServer:
         self._taken = 0
 
     def __enter__(self) -> StandInServer:
-        self._http = _HttpServer(("127.0.0.1", 0), _handler_class(self))
+        self._http = _HttpServer(("127.0.0.1", self.port), _handler_class(self))
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         return self

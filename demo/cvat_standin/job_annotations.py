@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from tests.cvat_standin.messages import ApiError, ServerError
-from tests.cvat_standin.rows import Job, Json, Label
+from demo.cvat_standin.messages import ApiError, ServerError
+from demo.cvat_standin.rows import Job, Json, Label
 
 if TYPE_CHECKING:
-    from tests.cvat_standin.state import State
+    from demo.cvat_standin.state import State
 
 SHAPE_DEFAULTS: Json = {
     "type": "points",

@@ -1,0 +1,291 @@
+"""Steps that choose: what there is to choose from, what is kept for measuring, and whom people see next."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annotator.acquisition.core_set import k_centres
+from annotator.acquisition.embeddings import looks_vectors, rgb_thumbnail
+from annotator.errors import AnnotatorError
+from annotator.frame_folder import write_manifest
+from annotator.frame_selection import FolderFrame, read_frames
+from annotator.inputs import BadInput, find_inputs
+from annotator.journal import FrameRow
+from annotator.known_frames import read_known_frames
+from annotator.rounds.calling import call, options
+from annotator.rounds.step import CurrentRound, Done, Ended, Step
+from cvat_export.atomic import write_bytes
+from frame_tools.images import MANIFEST_FILE, ManifestEntry, read_image
+from trainers.runtimes.formats import hash_model, identify
+
+FRAMES = "frames"  # of `evaluation` and `choose`: a frames folder
+_VIDEOS, _IMAGES, _APART = "videos", "images", "never"
+_UNIFORM = "uniform"
+
+
+def _pool_inputs(here: CurrentRound) -> dict[str, Any]:
+    config, project = here.project.config, here.project
+    return {
+        "videos": [[video.name, _sha256(video)] for video in project.videos()],
+        "images": [[image.name, _sha256(image)] for image in _image_files(here)],
+        "frames": config.frames.pool,
+    }
+
+
+def _pool(here: CurrentRound, folder: Path) -> Done:
+    """Frames of all videos, evenly spaced, and all images, as folders that commands take."""
+    videos, found = here.project.videos(), []
+    if videos:
+        wanted = {"count": here.project.config.frames.pool, "method": _UNIFORM, "output": folder / _VIDEOS}
+        call("choose-frames", *videos, *options(wanted))
+        found.append(folder / _VIDEOS)
+    skipped: list[BadInput] = []
+    if images := _image_files(here):
+        skipped = _write_images(folder / _IMAGES, images)
+        found.append(folder / _IMAGES)
+    frames = [_frame_row(frame) for frame in read_frames(found)]
+    if not frames:
+        raise AnnotatorError(f"{folder}: no frames in {len(videos)} videos and {len(images)} images; name others")
+    outputs = [part / MANIFEST_FILE for part in found]
+    counts = {"frames": len(frames), "videos": len(videos), "images": len(images), "skipped": len(skipped)}
+    return Done(counts, outputs, frames)
+
+
+def pool_folders(here: CurrentRound) -> list[Path]:
+    """The frames folders that there are to select from."""
+    folder = here.folder("pool")
+    return [part for part in (folder / _VIDEOS, folder / _IMAGES) if (part / MANIFEST_FILE).is_file()]
+
+
+def _evaluation(here: CurrentRound, folder: Path) -> Done:
+    """Drawn by lot from all frames, once for all rounds."""
+    config = here.project.config
+    wanted = {"count": config.frames.evaluation, "strategy": _UNIFORM, "seed": config.seed, "output": folder / FRAMES}
+    found = call("select", *pool_folders(here), *options(wanted))
+    frames = [replace(_frame_row(frame), role="evaluation") for frame in read_frames([folder / FRAMES])]
+    left = sum(row.role == "pool" for row in here.journal.frames()) - len(frames)
+    if left < 1:
+        raise AnnotatorError(
+            f"frames.evaluation: got {config.frames.evaluation} of {found['candidates']} frames, expected fewer: "
+            "nothing would be left to learn from; name more videos, or a lower number"
+        )
+    return Done({"frames": len(frames), "of": found["candidates"]}, [folder / FRAMES / MANIFEST_FILE], frames)
+
+
+def _choose_inputs(here: CurrentRound) -> dict[str, Any]:
+    config = here.project.config
+    frames = config.frames
+    return {
+        "pool": [_sha256(part / MANIFEST_FILE) for part in pool_folders(here)],
+        "evaluation": _sha256(evaluation_frames(here) / MANIFEST_FILE),
+        "labelled": sorted(_sha256(part / MANIFEST_FILE) for part in _chosen_before(here)),
+        "imports": [row.outputs for row in here.every("import")],
+        "models": model_hashes(here),
+        "frames": frames.model_dump(exclude={"pool", "evaluation"}, mode="json"),
+        "seed": config.seed + here.number,
+    }
+
+
+def _choose(here: CurrentRound, folder: Path) -> Done | Ended:
+    """The frames of this round; frames near to those kept for measuring are out of reach."""
+    config, pool = here.project.config, read_frames(pool_folders(here))
+    never, near = _never(here, pool)
+    known = _labelled_keys(here)
+    if not any(frame.keys.isdisjoint(known) for frame in pool if frame not in never):
+        return Ended(f"all {len(pool)} frames are chosen, kept for measuring or near to such; name more videos")
+    (folder / _APART).mkdir(parents=True, exist_ok=True)
+    write_manifest(folder / _APART, [frame.entry for frame in never])
+    strategy = config.frames.strategy if here.model() or config.frames.strategy == _UNIFORM else "diverse"
+    labelled = [*_chosen_before(here), *(here.project.root / row.folder for row in here.every("import"))]
+    found = call(
+        "select",
+        *pool_folders(here),
+        *options(
+            {
+                "count": config.frames.a_round,
+                "output": folder / FRAMES,
+                "strategy": strategy,
+                "uniform_share": config.frames.uniform_share,
+                "seed": config.seed + here.number,
+                "held_out": [evaluation_frames(here), *([folder / _APART / MANIFEST_FILE] if never else [])],
+                "labelled": labelled,
+                **_models(here, strategy),
+            }
+        ),
+    )
+    frames = chosen_frames(here, folder)
+    figures = {
+        "frames": len(frames),
+        "of": found["candidates"],
+        "strategy": strategy,
+        "parts": found["parts"],
+        "near": near,
+    }
+    return Done(figures, [folder / FRAMES / MANIFEST_FILE], frames)
+
+
+def chosen_frames(here: CurrentRound, folder: Path) -> list[FrameRow]:
+    """What `choose` wrote into its folder, as this round's."""
+    return [replace(_frame_row(frame), role="selected", round=here.number) for frame in read_frames([folder / FRAMES])]
+
+
+def evaluation_frames(here: CurrentRound) -> Path:
+    """The frames folder that is kept for measuring."""
+    return here.project.root / here.every("evaluation")[-1].folder / FRAMES
+
+
+def model_hashes(here: CurrentRound) -> list[str | None]:
+    """Of detector and pose model: their content, or the name of what is no file."""
+    from annotator.named_models import SHIPPED, added_models
+
+    models = (here.project.config.models.detection, here.model())
+    hashes: list[str | None] = []
+    for model in models:
+        is_file = model is not None and (
+            Path(here.project.place(model)).exists() or model in (*SHIPPED, *added_models())
+        )
+        hashes.append(_model_hash(here, model) if is_file and model else model)
+    return hashes
+
+
+def _model_hash(here: CurrentRound, model: str) -> str:
+    from annotator.named_models import find_model
+
+    path = find_model(here.project.place(model)).path
+    return _sha256(path) if path.suffix == ".json" else hash_model(identify(path))
+
+
+def _models(here: CurrentRound, strategy: str) -> dict[str, Any]:
+    model = here.model()
+    if strategy == _UNIFORM:
+        return {}
+    if model is None:
+        return {"pose": "none"}
+    return {"detection": detection(here), "pose": model}
+
+
+def detection(here: CurrentRound) -> str | None:
+    """The detector as commands take it."""
+    spec = here.project.config.models.detection
+    return None if spec is None else here.project.place(spec)
+
+
+def _never(here: CurrentRound, pool: Sequence[FolderFrame]) -> tuple[list[FolderFrame], int]:
+    """Frames that may not be chosen: near to one kept for measuring; then, of too many, those not on the shortlist."""
+    apart = here.project.config.frames.apart_seconds
+    kept: dict[str, list[float]] = {}
+    for row in here.journal.frames("evaluation"):
+        if row.seconds is not None:
+            kept.setdefault(row.sha256, []).append(row.seconds)
+    near = [frame for frame in pool if _is_near(_frame_row(frame), kept, apart)]
+    rest = [frame for frame in pool if frame not in near]
+    return [*near, *_not_listed(here, rest)], len(near)
+
+
+def _is_near(row: FrameRow, kept: dict[str, list[float]], apart: float) -> bool:
+    return row.seconds is not None and any(abs(row.seconds - other) < apart for other in kept.get(row.sha256, ()))
+
+
+def _not_listed(here: CurrentRound, frames: Sequence[FolderFrame]) -> list[FolderFrame]:
+    """What is left out where there are more frames than models are to look at: half is listed by lot, half by looks."""
+    limit = here.project.config.frames.look_at
+    taken = {row.key for row in here.journal.frames() if row.role != "pool"}
+    free = [frame for frame in frames if _key(frame) not in taken]
+    if len(free) <= limit:
+        return []
+    _look(here, free)
+    keys, roles, vectors = here.journal.vectors()
+    listed = shortlist(
+        vectors, np.array([role != "pool" for role in roles]), limit, here.project.config.seed + here.number
+    )
+    chosen = {keys[row] for row in listed}
+    return [frame for frame in free if _key(frame) not in chosen]
+
+
+def shortlist(vectors: np.ndarray, taken: np.ndarray, limit: int, seed: int) -> list[int]:
+    """Rows of `vectors` (n, size) worth a look: half drawn by lot, half a core set beside these and `taken` (n,)."""
+    free = np.flatnonzero(~taken)
+    drawn = np.random.default_rng(seed).choice(free, min(limit // 2, len(free)), replace=False)
+    rest = np.setdiff1d(free, drawn, assume_unique=True)
+    had = np.concatenate([np.flatnonzero(taken), drawn])
+    centres = k_centres(vectors[rest], limit - len(drawn), vectors[had], seed)
+    return [*map(int, drawn), *(int(rest[centre.row]) for centre in centres)]
+
+
+def _look(here: CurrentRound, frames: Sequence[FolderFrame]) -> None:
+    """Write down what frames look like of which that is not known yet."""
+    known = set(here.journal.vectors()[0])
+    unknown = [frame for frame in frames if _key(frame) not in known]
+    if unknown:
+        here.say(f"looking at {len(unknown)} frames")
+        thumbnails = np.stack([rgb_thumbnail(read_image(frame.path).pixels) for frame in unknown])
+        here.journal.put_vectors([_key(frame) for frame in unknown], looks_vectors(thumbnails))
+
+
+def _chosen_before(here: CurrentRound) -> list[Path]:
+    """The frames folders of the rounds before this one."""
+    return [here.project.root / row.folder / FRAMES for row in here.every("choose") if row.round < here.number]
+
+
+def _labelled_keys(here: CurrentRound) -> set[Any]:
+    folders = [
+        evaluation_frames(here),
+        *_chosen_before(here),
+        *(here.project.root / r.folder for r in here.every("import")),
+    ]
+    return {key for folder in folders for key in read_known_frames(folder)}
+
+
+def _image_files(here: CurrentRound) -> list[Path]:
+    """Files of the images that the project names, folders opened."""
+    names = [str(path) for path in here.project.images()]
+    if not names:
+        return []
+    return [item.path for item in find_inputs(names)]
+
+
+def _write_images(folder: Path, files: Sequence[Path]) -> list[BadInput]:
+    """A frames folder of images, each its own source."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries, bad = [], []
+    for number, item in enumerate(find_inputs([str(path) for path in files])):
+        for loader in item.loaders():
+            image = loader()
+            if isinstance(image, BadInput):
+                bad.append(image)
+                continue
+            write_bytes(folder / image.file_name, image.content)
+            entries.append(
+                ManifestEntry(image.file_name, image.file_name, image.source.sha256, 0, Fraction(1), number, "image")
+            )
+    write_manifest(folder, entries)
+    return bad
+
+
+def _frame_row(frame: FolderFrame) -> FrameRow:
+    entry = frame.entry
+    is_image = entry.source == entry.file
+    return FrameRow(entry.sha256, entry.pts, entry.file, None if is_image else float(entry.pts * entry.time_base))
+
+
+def _key(frame: FolderFrame) -> tuple[str, int]:
+    return frame.entry.sha256, frame.entry.pts
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+POOL = Step("pool", _pool_inputs, _pool, lasting=True)
+EVALUATION = Step(
+    "evaluation", lambda here: {}, _evaluation, lasting=True
+)  # whatever changes: it stays as it was drawn
+CHOOSE = Step("choose", _choose_inputs, _choose)

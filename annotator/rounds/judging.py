@@ -1,0 +1,158 @@
+"""Steps that judge: is the new model better than the one in use, and what would more labels bring?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from annotator.curve_report import CurveRow, write_curve_report
+from annotator.evaluated_poses import ModelRequest, Poses, estimate_poses
+from annotator.evaluation import Compared, compare, read_truth
+from annotator.gate import Verdict, judge
+from annotator.learning_curve import Point, advise, fit_curve
+from annotator.pose_model import load_pose_model
+from annotator.rounds.choosing import model_hashes
+from annotator.rounds.correcting import CORRECTED
+from annotator.rounds.learning import EVALUATION_FILE
+from annotator.rounds.step import CurrentRound, Done, Step
+from annotator.rounds.timing import speed_ratio
+from annotator.rounds.words import Figures
+from cvat_export.atomic import write_text
+from trainers.label_sources import LabelledData, LabelSource
+from trainers.metrics.bootstrap import Difference, Interval, differences
+from trainers.metrics.evaluation import EvaluationOptions
+from trainers.runtimes import Execution
+
+GATE_FILE = "gate.json"
+FIGURES = {"PCK": "PCK@0.1", "AP": "OKS AP", "OKS": "mean OKS"}
+MORE_LABELS = 100
+_DIGITS = 6
+
+
+def _gate_inputs(here: CurrentRound) -> dict[str, Any]:
+    return {
+        "model": here.done("export").outputs,
+        "evaluation": _evaluation_hash(here),
+        "old": model_hashes(here)[1],
+        "figure": here.project.config.gate.figure,
+    }
+
+
+def _evaluation_hash(here: CurrentRound) -> str:
+    return next(value for path, value in here.done("sort").outputs.items() if Path(path).name == EVALUATION_FILE)
+
+
+def _gate(here: CurrentRound, folder: Path) -> Done:
+    """Both models on the evaluation set, in the boxes of its labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure, data = here.project.config.gate.figure, _evaluation_data(here)
+    model, old = here.project.root / here.done("export").figures["model"], _comparable(here, data)
+    poses = [_poses(str(model), data, "new model"), *([_poses(old, data, "old model")] if old else [])]
+    compared = compare(data, poses, EvaluationOptions())
+    difference = differences(compared[0].evaluation, compared[1].evaluation)[figure] if old else None
+    verdict = judge(difference, speed_ratio(str(model), old) if old else None, FIGURES[figure])
+    write_text(folder / GATE_FILE, json.dumps(_as_json(compared, difference, verdict, figure), indent=1) + "\n")
+    value = compared[0].evaluation.figures[figure]
+    figures = {
+        "accepted": verdict.accepted,
+        "reason": verdict.reason,
+        "model": here.relative(model),
+        "figure": figure,
+        **{name: _rounded(number) for name, number in asdict(value).items()},
+        "evaluation": _evaluation_hash(here),
+        "labels": here.done("sort").figures["training_images"],
+    }
+    return Done(figures, [folder / GATE_FILE])
+
+
+def _evaluation_data(here: CurrentRound) -> LabelledData:
+    labels = here.folder("sort") / EVALUATION_FILE
+    source = LabelSource(labels, here.project.root / CORRECTED / "images", group="image")
+    return read_truth(source, here.project.skeleton_spec, here.project.config.category)
+
+
+def _comparable(here: CurrentRound, data: LabelledData) -> str | None:
+    """The model in use, if it knows every joint that is measured: over fewer joints the two could not be compared."""
+    old = here.model()
+    if old is None:
+        return None
+    known = load_pose_model(old, None, Execution()).skeleton
+    sources = data.skeleton.sources_in(known)
+    if missing := [joint for joint, source in zip(data.skeleton.joints, sources, strict=True) if source is None]:
+        here.say(f"{old} does not know {', '.join(missing)}: the new model is not compared with it")
+        return None
+    return old
+
+
+def _poses(model: str, data: LabelledData, name: str) -> Poses:
+    with tqdm(total=len(data.files), unit="image", desc=name, disable=None) as bar:
+        return estimate_poses(ModelRequest(model), data, bar.update)
+
+
+def _as_json(
+    compared: tuple[Compared, ...], difference: Difference | None, verdict: Verdict, figure: str
+) -> dict[str, Any]:
+    """Figures of all models; resamples of the new one, which the learning curve is fitted to."""
+    return {
+        "verdict": asdict(verdict),
+        "figures": {
+            role: {name: _numbers(asdict(value)) for name, value in one.evaluation.figures.items()}
+            for role, one in zip(("new", "old"), compared, strict=False)
+        },
+        "difference": None if difference is None else _numbers(asdict(difference.interval)),
+        "resampled": [_rounded(value) for value in compared[0].evaluation.resampled[figure].tolist()],
+        "notes": list(compared[0].notes),
+    }
+
+
+def _curve(here: CurrentRound, folder: Path) -> Done:
+    """Accuracy against labels over the rounds that were measured by the same labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, points = [], []
+    for gate in here.every("gate"):
+        if gate.figures["evaluation"] != _evaluation_hash(here):
+            continue  # somebody has corrected the set since: figures of then and now do not compare
+        content = json.loads((here.project.root / gate.folder / GATE_FILE).read_text("utf-8"))
+        rows.append(_curve_row(gate.round, gate.figures, content))
+        points.append(Point(gate.figures["labels"], gate.figures["value"], np.array(content["resampled"], float)))
+    curve = fit_curve(points, seed=here.project.config.seed)
+    labels = points[-1].labels
+    advice = advise(curve, labels, MORE_LABELS)
+    write_curve_report(folder / "report.html", rows, curve, advice, FIGURES[here.project.config.gate.figure])
+    gain = None if curve is None else _numbers(asdict(curve.gain(labels, MORE_LABELS)))
+    return Done({"labels": labels, "more": MORE_LABELS, "gain": gain, "advice": advice}, [])
+
+
+def _curve_row(number: int, figures: Figures, content: Mapping[str, Any]) -> CurveRow:
+    apart = content["difference"]
+    return CurveRow(
+        number,
+        figures["labels"],
+        _interval(figures),
+        None if apart is None else _interval(apart),
+        figures["accepted"],
+        figures["reason"],
+    )
+
+
+def _interval(numbers: Mapping[str, Any]) -> Interval:
+    return Interval(*(float("nan") if numbers[name] is None else numbers[name] for name in ("value", "low", "high")))
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _rounded(value) for name, value in values.items()}
+
+
+def _rounded(value: float) -> float | None:
+    """As files hold it: None for what is no number."""
+    return None if np.isnan(value) else round(float(value), _DIGITS)
+
+
+GATE = Step("gate", _gate_inputs, _gate)
+CURVE = Step("curve", lambda here: {"gates": [row.outputs for row in here.every("gate")]}, _curve)

@@ -1,0 +1,194 @@
+"""Steps that learn: labels are divided, a model is trained, and takes the old one's place if it is better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from annotator.change_rows import read_changes
+from annotator.errors import AnnotatorError
+from annotator.known_frames import FrameKey, file_key
+from annotator.named_models import checkpoint_of
+from annotator.project import fingerprint
+from annotator.rounds.calling import call
+from annotator.rounds.correcting import CORRECTED, OUT
+from annotator.rounds.step import CurrentRound, Done, Step
+from annotator.truth import Division, LabelledFrame, LeftOut, check_truth, divide, without_proposals
+from cvat_export.atomic import write_bytes, write_json_lines, write_text
+from cvat_export.coco import encode_coco, read_coco
+from cvat_export.dataset import Category, Dataset, LabelledImage
+from cvat_export.labels import Instance
+from trainers.image_files import ImageRef
+from trainers.near_doubles import picture_print
+from trainers.splits import image_groups
+
+PULLED = "pulled"
+EVALUATION_FILE, LEFT_OUT_FILE = "evaluation.json", "left_out.jsonl"
+MODEL_FILE = "model.xml"
+_FEW_GROUPS, _TIME_BLOCKS = 4, 10
+
+
+def _sort_inputs(here: CurrentRound) -> dict[str, Any]:
+    return {
+        "labels": here.done("pull").outputs,
+        "imports": [row.outputs for row in here.every("import")],
+        "apart_seconds": here.project.config.frames.apart_seconds,
+    }
+
+
+def _sort(here: CurrentRound, folder: Path) -> Done:
+    """Divide everything that people made into what is learnt from and what is measured by."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frames, left_out = _labelled_frames(here)
+    division = divide(frames, here.journal.frames(), here.project.config.frames.apart_seconds)
+    outputs = [folder / EVALUATION_FILE, *(folder / f"{origin}.json" for origin in division.training)]
+    _write_labels(here, folder / EVALUATION_FILE, division.evaluation)
+    for origin, images in division.training.items():
+        _write_labels(here, folder / f"{origin}.json", images)
+    write_json_lines(folder / LEFT_OUT_FILE, map(asdict, (*left_out, *division.left_out)))
+    figures = _division_figures(here, division, len(left_out))
+    if not figures["training_subjects"]:
+        raise AnnotatorError(
+            f"{folder}: nothing to learn from: {figures['training_images']} images that people have finished hold no "
+            f"labelled subject; {figures['left_out']} were left out, see {folder / LEFT_OUT_FILE}"
+        )
+    return Done(figures, outputs)
+
+
+def _labelled_frames(here: CurrentRound) -> tuple[list[LabelledFrame], list[LeftOut]]:
+    """What was pulled and imported; imports without what models proposed."""
+    corrected = here.project.root / CORRECTED
+    dataset = read_coco(corrected)
+    check_truth(dataset, read_changes(corrected), str(corrected))
+    frames, left_out = list(_frames_of(PULLED, corrected, dataset)), []
+    proposals = _proposals(here)
+    for row in here.every("import"):
+        place = here.project.root / row.folder
+        for frame in _frames_of(place.name, place, read_coco(place)):
+            kept, notes = without_proposals(frame, proposals)
+            frames.append(kept)
+            left_out += notes
+    return frames, left_out
+
+
+def _frames_of(origin: str, folder: Path, dataset: Dataset) -> Iterator[LabelledFrame]:
+    for image in dataset.images:
+        yield LabelledFrame(origin, image, picture_print(ImageRef(folder / "images" / image.file_name)))
+
+
+def _proposals(here: CurrentRound) -> dict[FrameKey, tuple[Instance, ...]]:
+    found: dict[FrameKey, tuple[Instance, ...]] = {}
+    for row in here.every("propose"):
+        for image in read_coco(here.project.root / row.folder / OUT).images:
+            key = file_key(image.file_name)
+            found[key] = (*found.get(key, ()), *image.instances)
+    return found
+
+
+def _write_labels(here: CurrentRound, path: Path, images: Sequence[LabelledImage]) -> None:
+    category = Category(here.project.config.category, here.project.skeleton)
+    write_bytes(path, encode_coco(Dataset((category,), tuple(images))))
+
+
+def _division_figures(here: CurrentRound, division: Division, lost: int) -> dict[str, Any]:
+    training = [image for images in division.training.values() for image in images]
+    return {
+        "training_images": len(training),
+        "training_subjects": sum(_labelled(image) for image in training),
+        "evaluation_images": len(division.evaluation),
+        "evaluation_subjects": sum(map(_labelled, division.evaluation)),
+        "evaluation_drawn": len(here.journal.frames("evaluation")),
+        "left_out": lost + len(division.left_out),
+    }
+
+
+def _labelled(image: LabelledImage) -> int:
+    return sum(bool(one.labelled.any()) for one in image.instances)
+
+
+def _sources(here: CurrentRound) -> list[dict[str, Any]]:
+    """The labels to learn from, as a training's config names them."""
+    found = []
+    for path in sorted(map(Path, here.done("sort").outputs)):
+        if path.name != EVALUATION_FILE:
+            origin = path.stem
+            images = CORRECTED if origin == PULLED else f"imports/{origin}"
+            place = here.project.root / path
+            found.append(
+                {"path": str(place), "images": str(here.project.root / images / "images"), "group": _group(place)}
+            )
+    return found
+
+
+def _group(labels: Path) -> str:
+    """What is not divided when a training keeps something for validation: videos, or stretches where they are few."""
+    images = read_coco(labels).images
+    groups, _ = image_groups(images, "auto", str(labels))
+    return "auto" if len(set(groups)) >= _FEW_GROUPS or len(images) < 2 else f"time:{min(_TIME_BLOCKS, len(images))}"
+
+
+def _check(here: CurrentRound, folder: Path) -> Done:
+    """What in the labels would hurt; a training leaves faulty ones out, and people should know."""
+    counts = {"errors": 0, "warnings": 0}
+    outputs = []
+    for source in _sources(here):
+        part = folder / Path(source["path"]).stem
+        found = call("check", source["path"], "--images", source["images"], "-o", part)["training"]
+        counts = {kind: counts[kind] + found[kind] for kind in counts}
+        outputs.append(part / "problems.jsonl")
+    return Done(counts, outputs)
+
+
+def _train_inputs(here: CurrentRound) -> dict[str, Any]:
+    config = here.project.config
+    return {"labels": here.done("sort").outputs, "settings": fingerprint(config.train), "seed": config.seed}
+
+
+def _train(here: CurrentRound, folder: Path) -> Done:
+    """Train on all labels so far, from the same start each round; a training that was stopped goes on."""
+    run, config = folder / "run", folder / "train.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    if (run / "config.yaml").is_file():
+        found = call("train", "--resume", run)
+    else:
+        write_text(config, yaml.safe_dump(_training_config(here), sort_keys=False, allow_unicode=True))
+        found = call("train", config, "-o", run)
+    figures = {name: value for name, value in found.items() if name != "best"}
+    return Done(figures, [run / "best.ckpt"])
+
+
+def _training_config(here: CurrentRound) -> dict[str, Any]:
+    """The project's settings with the labels; validation only shows how the training goes, nothing is chosen by it."""
+    settings = dict(here.project.config.train)
+    if isinstance(weights := settings.get("weights"), str):
+        settings["weights"] = str(checkpoint_of(here.project.place(weights)))
+    return {
+        "seed": here.project.config.seed,
+        "report": {"keep": "last", "pictures_every": 0},
+        **settings,
+        "data": {
+            "train": _sources(here),
+            "skeleton": here.project.skeleton_spec,
+            "category": here.project.config.category,
+            "leave_out_faulty": True,
+        },
+    }
+
+
+def _export(here: CurrentRound, folder: Path) -> Done:
+    """The file that will run: it, and not the checkpoint, is what the gate looks at."""
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = here.folder("train") / "run" / "best.ckpt"
+    call("export", checkpoint, "--format", "openvino", "-o", folder / MODEL_FILE, "--overwrite")
+    model = folder / MODEL_FILE
+    return Done({"model": here.relative(model)}, [model, model.with_suffix(".bin")])
+
+
+SORT = Step("sort", _sort_inputs, _sort)
+CHECK = Step("check", lambda here: {"labels": here.done("sort").outputs}, _check)
+TRAIN = Step("train", _train_inputs, _train)
+EXPORT = Step("export", lambda here: {"checkpoint": here.done("train").outputs}, _export)

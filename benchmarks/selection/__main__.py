@@ -1,0 +1,128 @@
+"""Do the strategies of `annotator select` beat drawing frames uniformly?
+
+    OMP_NUM_THREADS=1 python -m benchmarks.selection DATA [--runs runs/selection] [--only cats|mouse|lspet] [--seeds 5]
+
+DATA is the folder that holds cats, openfield_mouse, lspet and coco_people. What every training gave lies in --runs and
+is not done again: the benchmark may be stopped and goes on where it was. docs/selection-benchmark.md says what is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from annotator.acquisition.strategies import STRATEGIES
+from benchmarks.selection.climbing import Row, climb
+from benchmarks.selection.data_sets import DATA_SETS, limited, people
+from benchmarks.selection.figures import Curves, make_curves
+from benchmarks.selection.learner import CropLearner
+from benchmarks.selection.learning import write_start
+from benchmarks.selection.report import data_set_report, draw_curves, overall_report
+from cvat_export.atomic import write_bytes, write_text
+from trainers.training_config import PoseConfig
+
+START_STEPS, STEPS = 1200, 60
+NETWORK: dict[str, Any] = {
+    "network": "lite-fpn",
+    "network_options": {"levels": 3, "width": 48},
+    "input": {"width": 96, "height": 96},
+    "target": {"sigma": 1.25},
+}
+PEOPLE = {**NETWORK, "batch_size": 32, "optimizer": {"learning_rate": 0.003}}
+SHORT = {**NETWORK, "batch_size": 16, "optimizer": {"learning_rate": 0.002}}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "cats": SHORT,
+    "mouse": {
+        **SHORT,
+        "augmentation": {"rotation_degrees": 180, "rotation_probability": 1, "half_body_probability": 0},
+    },
+    "lspet": SHORT,
+}
+
+
+def main() -> None:
+    """Train what is missing; print the tables."""
+    options = _options()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    options.runs.mkdir(parents=True, exist_ok=True)
+    _check_settings(options)
+    start = options.runs / "start.ckpt"
+    if not start.exists():
+        write_start(start, people(options.data), _config(PEOPLE), options.start_steps)
+    found = {name: _measured(name, start, options) for name in options.only or DATA_SETS}
+    for name, curves in found.items():
+        print("\n".join(data_set_report(name, curves, options.seeds)), end="\n\n")
+    print(overall_report(list(found.values())))
+    if options.plot:
+        write_bytes(options.plot, draw_curves(found))
+
+
+def _measured(name: str, start: Path, options: argparse.Namespace) -> Curves:
+    subjects = limited(DATA_SETS[name](options.data), options.limit_sizes)
+    learner = CropLearner(subjects, _config(CONFIGS[name], weights=str(start)), options.steps)
+    rows = climb(learner, options.runs / name, list(STRATEGIES), range(options.seeds), _teller(name))
+    return make_curves(rows, list(STRATEGIES), subjects.groups, list(DATA_SETS).index(name))
+
+
+def _teller(name: str) -> Callable[[Row], None]:
+    """Says on stderr what a row gave, and how long it took."""
+    last = time.perf_counter()
+
+    def tell(row: Row) -> None:
+        nonlocal last
+        now, last_one = time.perf_counter(), last
+        last = now
+        right = sum(row.right) / sum(row.joints)
+        print(
+            f"{name} {row.strategy} seed {row.seed} {len(row.labelled)} labels: {right:.3f}, {now - last_one:.1f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return tell
+
+
+def _config(settings: dict[str, Any], **more: Any) -> PoseConfig:
+    return PoseConfig.model_validate({"data": {"train": "coco_people"}, **settings, **more})
+
+
+def _check_settings(options: argparse.Namespace) -> None:
+    """Rows of other settings must not be taken for rows of these."""
+    settings = {
+        "people": PEOPLE,
+        "configs": CONFIGS,
+        "start_steps": options.start_steps,
+        "steps": options.steps,
+        "limit_sizes": options.limit_sizes,
+    }
+    path = options.runs / "settings.json"
+    if not path.exists():
+        write_text(path, json.dumps(settings, indent=2) + "\n")
+    elif json.loads(path.read_text()) != settings:
+        raise SystemExit(f"{path}: these runs were made with other settings; give another folder with --runs")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--runs", type=Path, default=Path("runs/selection"))
+    parser.add_argument("--only", choices=DATA_SETS, action="append", help="a data set; may be repeated")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--plot", type=Path, help="write a PNG")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
+    parser.add_argument("--start-steps", type=int, default=START_STEPS, help="of the training that all begin from")
+    parser.add_argument("--limit-sizes", type=int, help="take so many steps of labelling and a smaller pool: a trial")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,0 @@
-"""A stand-in for a CVAT 2.73 server: real HTTP, its own state, faults on demand."""
-
-from tests.cvat_standin.faults import Fault
-from tests.cvat_standin.server import StandInServer
-from tests.cvat_standin.state import State
-
-__all__ = ["Fault", "StandInServer", "State"]
