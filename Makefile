@@ -2,6 +2,7 @@
 # make test      the fast tests           make test-slow   the long ones too
 # make check     what CI runs: format, lint, types, tests
 # make setup     everything, in .venv     make benchmarks  the tables of the README
+# make demo-loop the loop without any person, three rounds (CATS=folder: on cats too)
 # make models    train the models that come with the install: DATA=folder, hours
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 CODE := annotator benchmarks cvat_export demo frame_tools recipes tests trainers
 
-.PHONY: help demo test test-slow check format lint types setup models benchmarks clean
+.PHONY: help demo demo-loop test test-slow check format lint types setup models benchmarks clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -39,6 +40,10 @@ demo: $(VENV)/core.stamp
 	@$(BIN)/python -m demo run --output .demo $(if $(VIDEO),--video "$(VIDEO)") \
 	  $(if $(DETECTION),--detection "$(DETECTION)") $(if $(POSE),--pose "$(POSE)") $(if $(POSE_CARD),--pose-card "$(POSE_CARD)")
 
+demo-loop: $(VENV)/all.stamp
+	@rm -rf .demo-loop
+	@$(BIN)/python -m demo loop --output .demo-loop $(if $(CATS),--cats "$(CATS)")
+
 test: $(VENV)/all.stamp
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
@@ -65,4 +70,4 @@ benchmarks: $(VENV)/all.stamp
 	  $(BIN)/python -m benchmarks.$$benchmark || exit 1; done
 
 clean:
-	rm -rf $(VENV) .demo
+	rm -rf $(VENV) .demo .demo-loop

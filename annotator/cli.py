@@ -37,6 +37,7 @@ KNOWN_ERRORS = (AnnotatorError, CvatExportError, FrameToolsError, TrainersError)
 
 NO_DEFAULTS = object()  # as the context's object: what a project says of commands does not hold for this call
 WITH_DEFAULTS = frozenset({"preannotate", "push", "status", "pull", "select"})  # inside a project
+_ASKS_FOR_HELP = "annotator.cli.asks_for_help"
 
 EXTRAS = {  # module -> the extra that brings it, where a command has no use without it
     "torch": "train",
@@ -50,6 +51,10 @@ EXTRAS = {  # module -> the extra that brings it, where a command has no use wit
 
 class CommandGroup(click.Group):
     """Imports only the module of the command that is called, so that help needs neither torch nor OpenCV."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_ASKS_FOR_HELP] = not set(args).isdisjoint(ctx.help_option_names)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,7 +80,11 @@ def group(ctx: click.Context, debug: bool) -> None:
     if ctx.obj is not NO_DEFAULTS and ctx.invoked_subcommand in WITH_DEFAULTS and (path := find_project(Path())):
         from annotator.project_defaults import command_defaults
 
-        ctx.default_map = command_defaults(path)
+        try:
+            ctx.default_map = command_defaults(path)
+        except KNOWN_ERRORS:
+            if not ctx.meta[_ASKS_FOR_HELP]:  # which is needed most where something is broken
+                raise
 
 
 def main() -> None:

@@ -79,8 +79,8 @@ def _table(rows: Sequence[CurveRow], figure: str) -> str:
         (
             row.round,
             row.labels,
-            _format_figure(row.figure),
-            format_difference(row.difference) if row.difference else "-",
+            _on_one_line(_format_figure(row.figure)),
+            _on_one_line(format_difference(row.difference)) if row.difference else "-",
             "accepted" if row.accepted else "refused",
             row.reason,
         )
@@ -92,6 +92,10 @@ def _table(rows: Sequence[CurveRow], figure: str) -> str:
 def _format_figure(found: Interval) -> str:
     """As '0.812 [0.790, 0.834]'."""
     return f"{found.value:.3f}" + ("" if math.isnan(found.low) else f" [{found.low:.3f}, {found.high:.3f}]")
+
+
+def _on_one_line(words: str) -> str:
+    return words.replace(" ", "\u00a0")
 
 
 def _plot(rows: Sequence[CurveRow], curve: Curve | None, figure: str, more: int) -> str:

@@ -225,9 +225,7 @@ def load_estimator(options: EstimatorOptions) -> PoseEstimator:
 
 def _load_nobody(options: EstimatorOptions, wanted: Skeleton | None) -> Nobody:
     if wanted is None:
-        raise AnnotatorError(
-            "--pose none proposes nothing; say with --skeleton which joints people are to label"
-        )
+        raise AnnotatorError("--pose none proposes nothing; say with --skeleton which joints people are to label")
     if options.detection is not None or options.pose_card is not None:
         raise AnnotatorError("--pose none proposes nothing; leave --detection and --pose-card out")
     return Nobody(wanted)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from annotator.errors import AnnotatorError
 from trainers.metrics.bootstrap import Difference, Interval
 
-FASTER = 1.1  # times as fast as the old one; less is within what two measurements of one model differ by
+FASTER = 1.1  # times as fast as the old one; leaves room for what two measurements of one model differ by
 MARGIN = 0.02  # of the figure: a loss that a faster model must have ruled out
 
 _STAYS = "the old one stays"
@@ -59,8 +59,8 @@ def format_difference(found: Interval) -> str:
 
 
 _TOO_SMALL = (
-    "the evaluation set is too small, as it takes two groups to resample: "
-    f"{_STAYS}; hold out frames of at least two videos, better of ten"
+    "the evaluation set is too small, as it takes two groups of images to resample: "
+    f"{_STAYS}; hold out more frames, best of ten videos"
 )
 
 
@@ -70,7 +70,7 @@ def _judge_alike(said: str, found: Interval, speed_ratio: float | None) -> Verdi
     if found.low > -MARGIN:
         return Verdict(True, said)
     unsure = f"but a loss of {MARGIN:g} or more is not ruled out"
-    return Verdict(False, f"{said}, {unsure}: {_STAYS}; with more videos held out it may be")
+    return Verdict(False, f"{said}, {unsure}: {_STAYS}; with more frames held out it may be")
 
 
 def _said_of_speed(ratio: float | None) -> str:

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
+from sys import intern
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +41,7 @@ CREATE TABLE steps (
 CREATE TABLE frames (
   sha256 TEXT NOT NULL, pts INTEGER NOT NULL, file TEXT NOT NULL, seconds REAL, role TEXT NOT NULL, round INTEGER,
   vector BLOB, PRIMARY KEY (sha256, pts)
-) WITHOUT ROWID;
+);
 CREATE INDEX frames_by_role ON frames (role, round);
 """
 
@@ -214,22 +216,18 @@ class Journal:
             if not row:
                 vectors = np.empty((count, len(content) // 4), np.float32)
             vectors[row] = np.frombuffer(content, "<f4")
-            keys.append((sha256, pts))
-            roles.append(role)
+            keys.append((intern(sha256), pts))  # one string a video, not one a frame
+            roles.append(intern(role))
         return keys, roles, vectors
 
     def _put_frames(self, frames: Iterable[FrameRow]) -> None:
         """Known frames keep what they look like; those of the pool keep the role that they have."""
-        for frame in frames:
-            conflict = (
-                "DO UPDATE SET file = excluded.file"
-                if frame.role == "pool"
-                else "DO UPDATE SET role = excluded.role, round = excluded.round"
-            )
-            self._db.execute(
+        for role, rows in groupby(frames, key=lambda frame: frame.role):
+            changed = ("file",) if role == "pool" else ("role", "round")
+            self._db.executemany(
                 f"INSERT INTO frames (sha256, pts, file, seconds, role, round) VALUES (?, ?, ?, ?, ?, ?) "
-                f"ON CONFLICT (sha256, pts) {conflict}",
-                (frame.sha256, frame.pts, frame.file, frame.seconds, frame.role, frame.round),
+                f"ON CONFLICT (sha256, pts) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changed)}",
+                ((row.sha256, row.pts, row.file, row.seconds, row.role, row.round) for row in rows),
             )
 
     @contextmanager

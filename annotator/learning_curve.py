@@ -1,8 +1,8 @@
 """What more labels would bring: a power law of the error over the rounds so far, error(n) = a + b n^-c.
 
-The shape is that of Hestness et al., "Deep Learning Scaling is Predictable, Empirically", 2017 (arXiv 1712.00409,
-section 2), and among those that fit best in Viering and Loog, "The Shape of Learning Curves: A Review", TPAMI 2022
-(arXiv 2103.10948, table I). Rounds are few, so a and c are not fitted but drawn by how likely they are, from a grid.
+The shape is that of Hestness et al., "Deep Learning Scaling is Predictable, Empirically", 2017 (arXiv 1712.00409);
+Viering and Loog, "The Shape of Learning Curves: A Review", TPAMI 2022 (arXiv 2103.10948), say where it holds and where
+it does not. Rounds are few, so a and c are not fitted but drawn by how likely they are, from a grid.
 
 Each resample of the evaluation set is fitted in its own right: on that set, what the rounds differ from the curve by is
 the chance of a training. A band over resamples thus holds both noises, and passes through what was measured. (With the
@@ -110,8 +110,8 @@ def advise(curve: Curve | None, labels_now: int, more: int = 100, stop_below: fl
         return _NO_CURVE
     gain = curve.gain(labels_now, more)
     said = (
-        f"the next {more} labels are expected to bring {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] "
-        f"over the {labels_now} of now"
+        f"the next {more} labels, after {labels_now}, are expected to bring {gain.value:+.3f} "
+        f"[{gain.low:+.3f}, {gain.high:+.3f}]"
     )
     if gain.high < stop_below:
         return f"{said}, surely less than {stop_below:g}: stop, or label what the model has not seen yet"

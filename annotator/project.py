@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from annotator.errors import AnnotatorError
 from annotator.project_files import PROJECT_FILE, STATE_FOLDER, find_project
@@ -43,7 +43,7 @@ class FramesPart(StrictPart):
     """
 
     pool: int = Field(default=2000, ge=1)
-    evaluation: int = Field(default=60, ge=2)
+    evaluation: int = Field(default=60, ge=10)
     a_round: int = Field(default=60, ge=1)
     strategy: Literal["hybrid", "uncertain", "disagreement", "diverse", "uniform"] = "hybrid"
     uniform_share: float = Field(default=0.2, ge=0, le=1)
@@ -68,7 +68,7 @@ class ModelsPart(StrictPart):
 class GatePart(StrictPart):
     """By which figure of the evaluation set a new model must be better than the old one."""
 
-    figure: Literal["PCK", "AP", "OKS"] = "PCK"
+    figure: Literal["OKS", "AP", "PCK"] = "OKS"
 
 
 class ProjectConfig(StrictPart):
@@ -116,6 +116,20 @@ class Project:
     def skeleton_spec(self) -> str:
         """As commands take it: a name, or a path that holds anywhere."""
         return self.place(self.config.skeleton)
+
+    def training_weights(self) -> str | None:
+        """What a training begins with: a checkpoint, or `timm`. Raises AnnotatorError where there is none."""
+        from annotator.named_models import checkpoint_of
+
+        weights = self.config.train.get("weights")
+        if weights is None or weights == "timm":
+            return weights
+        path = checkpoint_of(self.place(weights))
+        if not path.is_file():
+            raise AnnotatorError(
+                f"{self.root / PROJECT_FILE}: train.weights: {weights!r} is neither a model of the install nor a file"
+            )
+        return str(path)
 
     def place(self, spec: str) -> str:
         """A path of the project file as one that holds anywhere; names and paths that are not there stay."""
@@ -168,8 +182,8 @@ def read_project(path: Path) -> ProjectConfig:
         content = yaml.safe_load(path.read_text("utf-8"))
         if not isinstance(content, dict):
             raise AnnotatorError(f"{path}: got {type(content).__name__}, expected keys such as skeleton and cvat")
-        config = ProjectConfig.model_validate_json(json.dumps(content))
-        training_settings(config.train)
+        config = ProjectConfig.model_validate_json(json.dumps(content, default=str))
+        _check_training(config.train, path)
     except ValidationError as error:
         raise AnnotatorError(f"{path}: {describe_problems(error, ProjectConfig)}") from error
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
@@ -177,14 +191,14 @@ def read_project(path: Path) -> ProjectConfig:
     return config
 
 
-def training_settings(train: Mapping[str, Any]) -> None:
-    """Check the settings of a training. Raises AnnotatorError."""
+def _check_training(train: Mapping[str, Any], path: Path) -> None:
     from trainers.training_config import PoseConfig
 
+    whole = create_model("whole", __base__=StrictPart, train=(PoseConfig, ...))
     try:
-        PoseConfig.model_validate_json(json.dumps({**train, "data": {"train": ["labels.json"]}}))
+        whole.model_validate_json(json.dumps({"train": {**train, "data": {"train": ["labels.json"]}}}, default=str))
     except ValidationError as error:
-        raise AnnotatorError(f"train: {describe_problems(error, PoseConfig)}") from error
+        raise AnnotatorError(f"{path}: {describe_problems(error, whole)}") from error
 
 
 def fingerprint(value: Any) -> str:

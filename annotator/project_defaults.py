@@ -15,7 +15,7 @@ def command_defaults(path: Path) -> dict[str, dict[str, Any]]:
     project = Project(path.parent, read_project(path))
     config, cvat = project.config, project.config.cvat
     server = {"state": str(project.state), "host": cvat.host, "organization": cvat.organization}
-    models = _models(project)
+    models, strategy = _choices(project)
     return {
         "preannotate": _known(
             {
@@ -25,7 +25,7 @@ def command_defaults(path: Path) -> dict[str, dict[str, Any]]:
                 "quality": config.models.quality,
             }
         ),
-        "select": _known({**models, "strategy": config.frames.strategy, "uniform_share": config.frames.uniform_share}),
+        "select": _known({**models, "strategy": strategy, "uniform_share": config.frames.uniform_share}),
         "push": _known(
             {
                 **server,
@@ -40,17 +40,18 @@ def command_defaults(path: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _models(project: Project) -> dict[str, Any]:
-    """The detector of the project file, and the pose model that is in use."""
+def _choices(project: Project) -> tuple[dict[str, Any], str]:
+    """The detector of the project file with the pose model that is in use, and how frames are selected."""
     from annotator.rounds.step import CurrentRound
 
     journal = Journal(project.state)
-    model = CurrentRound(project, journal, 1).model()
+    here = CurrentRound(project, journal, 1)
+    model, strategy = here.model(), here.strategy()
     journal.close()
     if model is None:
-        return {"pose": NO_MODEL}
+        return {"pose": NO_MODEL}, strategy
     detection = project.config.models.detection
-    return {"pose": model, "detection": None if detection is None else project.place(detection)}
+    return {"pose": model, "detection": None if detection is None else project.place(detection)}, strategy
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from annotator.errors import AnnotatorError
 from annotator.journal import FrameRow
@@ -22,6 +23,8 @@ from cvat_export.labels import Instance
 from trainers.near_doubles import PicturePrint, alike
 
 BY_PEOPLE = frozenset({Fate.CONFIRMED, Fate.EDITED, Fate.ADDED})
+
+PULL_AGAIN = "annotator round undo --to pull, then annotator round next, pulls again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +73,11 @@ def check_truth(dataset: Dataset, rows: Iterable[Mapping[str, Any]], where: str)
             wanted[row["file_name"]] += row["fate"] in BY_PEOPLE
     for image in dataset.images:
         if image.file_name in unfinished or image.file_name not in wanted:
-            raise AnnotatorError(f"{where}: {image.file_name} is of no finished job; pull again")
+            raise AnnotatorError(f"{where}: {image.file_name} is of no finished job; {PULL_AGAIN}")
         if len(image.instances) != wanted[image.file_name]:
             raise AnnotatorError(
                 f"{where}: {image.file_name} has {len(image.instances)} subjects, but people confirmed, edited or "
-                f"added {wanted[image.file_name]}; pull again"
+                f"added {wanted[image.file_name]}; {PULL_AGAIN}"
             )
 
 
@@ -106,27 +109,39 @@ def divide(frames: Sequence[LabelledFrame], roles: Sequence[FrameRow], apart_sec
     )
 
 
-def without_proposals(
-    frame: LabelledFrame, proposals: Mapping[FrameKey, Sequence[Instance]]
-) -> tuple[LabelledFrame, list[LeftOut]]:
+@dataclass(frozen=True, eq=False)
+class Proposed:
+    """What models have proposed, in whatever frame: files may be renamed. xy: (n, joints, 2). labelled: (n, joints)."""
+
+    xy: npt.NDArray[np.float32]
+    labelled: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, instances: Sequence[Instance], joints: int) -> Proposed:
+        """Of those instances that have so many joints."""
+        mine = [one for one in instances if len(one.xy) == joints]
+        xy = np.array([one.xy for one in mine], np.float32).reshape(-1, joints, 2)
+        return cls(xy, np.array([one.labelled for one in mine], bool).reshape(-1, joints))
+
+    def has(self, one: Instance) -> bool:
+        """Whether all joints lie where those of a proposal do, but for the rounding of files."""
+        if not one.labelled.any():
+            return False
+        alike = self.xy[(self.labelled == one.labelled).all(axis=1)][:, one.labelled]
+        apart = np.linalg.norm(alike - one.xy[one.labelled], axis=2)
+        return bool((apart <= ROUNDING_PX).all(axis=1).any())
+
+
+def without_proposals(frame: LabelledFrame, proposed: Proposed) -> tuple[LabelledFrame, list[LeftOut]]:
     """An imported frame without the subjects that are, joint by joint, as a model of this project proposed them.
 
-    A file does not say whether somebody looked at these. proposals: of every round.
+    A file does not say whether somebody looked at these. proposed: in every round.
     """
-    proposed = proposals.get(frame.key, ())
-    kept = tuple(one for one in frame.image.instances if not any(_is_same(one, other) for other in proposed))
+    kept = tuple(one for one in frame.image.instances if not proposed.has(one))
     lost = len(frame.image.instances) - len(kept)
     reason = "a subject is exactly as a model proposed it: nobody may have looked at it; pull it from CVAT instead"
     notes = [LeftOut(frame.origin, frame.image.file_name, reason)] * lost
     return replace(frame, image=replace(frame.image, instances=kept)), notes
-
-
-def _is_same(one: Instance, other: Instance) -> bool:
-    """Whether all joints lie where the other's do, but for the rounding of files."""
-    both = one.labelled & other.labelled if len(one.xy) == len(other.xy) else np.zeros(0, bool)
-    if not both.any() or not np.array_equal(one.labelled, other.labelled):
-        return False
-    return bool((np.linalg.norm(one.xy[both] - other.xy[both], axis=1) <= ROUNDING_PX).all())
 
 
 def _likenesses(others: Sequence[LabelledFrame], evaluation: Sequence[LabelledFrame]) -> dict[int, str]:

@@ -33,7 +33,7 @@ def footage(video: Path, truth: Path | None, scenes: int | None, seed: int) -> N
     """Draw the footage into VIDEO (.mp4)."""
     from demo.loop_film import random_scenes
 
-    _draw(video, truth, random_scenes(scenes, seed) if scenes else None)
+    draw(video, truth, random_scenes(scenes, seed) if scenes else None)
     click.echo(video)
 
 
@@ -64,12 +64,35 @@ def run(output: Path, video: Path | None, detection: str | None, pose: str | Non
         _run_yours(output, video, {"--detection": detection, "--pose": pose, "--pose-card": pose_card})
 
 
+@main.command()
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=".demo-loop", show_default=True
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--cats",
+    "data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Also on photographs of cats: the folder that holds cats/.",
+)
+def loop(output: Path, rounds: int, data: Path | None) -> None:
+    """Go round on footage drawn here, with somebody simulated who knows the truth, against a stand-in of CVAT."""
+    from demo.loop import cat_loop, film_loop, timed
+
+    if output.exists() and any(output.iterdir()):
+        raise click.UsageError(f"{output}: is not empty; remove it, or say another folder with -o")
+    output.mkdir(parents=True, exist_ok=True)
+    timed(film_loop(output), output, rounds)
+    if data is not None:
+        timed(cat_loop(output, data), output, rounds)
+
+
 def _run_drawn(output: Path) -> None:
     from cvat_export.coco import read_coco
     from demo.comparison import compare
 
     video, truth = output / "walkers.mp4", output / "walkers_truth.json"
-    _draw(video, truth)
+    draw(video, truth)
     _choose_frames(video, output)
     _preannotate(output, [])
     click.echo(f"Against the truth: {compare(read_coco(truth), read_coco(output / 'out'))}")
@@ -80,7 +103,7 @@ def _run_yours(output: Path, video: Path, models: dict[str, str | None]) -> None
     _preannotate(output, [word for option, value in models.items() if value for word in (option, value)])
 
 
-def _draw(video: Path, truth: Path | None, shots: Sequence[Scene] | None = None) -> None:
+def draw(video: Path, truth: Path | None, shots: Sequence[Scene] | None = None) -> None:
     from cvat_export.atomic import write_bytes
     from cvat_export.coco import encode_coco
     from demo.film import film, frame_count

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from cvat_export.atomic import write_text
 from demo.program import run_annotator
 from recipes.derive import derive
+from trainers.checkpoint import read_checkpoint, write_checkpoint
+from trainers.model_card import HeatmapHead, ModelCard
 
 COCO = "data/coco_people/annotations/person_keypoints"
 # Each begins where one before it ended.
@@ -31,12 +34,15 @@ RELEASED = {  # and the recipes before it that it goes on from
 }
 FURTHER = {  # files of the same weights: recipe -> name, and how it is exported
     "annotator-person": ("annotator-person-large.xml", ("--precision", "f16", "--input-size", "608x608")),
-    "annotator-pose": ("annotator-pose-int8.onnx", ("--precision", "int8", "--data", f"{COCO}_train.json")),
+    "annotator-pose": ("annotator-pose-int8.onnx", ("--precision", "int8")),
 }
 LICENCE = "Apache-2.0"
 # Scores from which is proposed, by what was seen on COCO's validation people; poses' are calibrated there first.
 PROPOSED = {"annotator-pose": ("--min-joint-score", "0.3"), "annotator-person": ("--propose-from", "0.41")}
-CALIBRATED_ON = {"annotator-pose": f"{COCO}_val.json"}
+CALIBRATED_ON = f"{COCO}_val.json"  # of the pose model, as was its padding chosen
+PADDING = (
+    1.1  # of the crops when used: tighter than in training, whose changes of scale cover it; joints lie more exactly
+)
 _FORMATS = {".xml": "openvino", ".onnx": "onnx"}
 
 
@@ -54,16 +60,31 @@ def train(recipe: str, work: Path) -> None:
         run_annotator("train", str(recipe_path(recipe)), "-o", str(run), folder=work)
 
 
+def write_shipped(trained: Path, shipped: Path) -> None:
+    """The checkpoint of a pose model to train on from, in 16 bits, with the card that its exports get."""
+    checkpoint = read_checkpoint(trained)
+    card = checkpoint.card
+    assert isinstance(card, ModelCard) and isinstance(card.head, HeatmapHead)
+    head = card.head.model_copy(update={"decoding": "expected-oks"})
+    crop = card.crop.model_copy(update={"padding": PADDING})
+    weights = {name: one.half() if one.is_floating_point() else one for name, one in checkpoint.weights.items()}
+    card = card.model_copy(update={"head": head, "crop": crop, "calibration": None})
+    write_checkpoint(shipped, replace(checkpoint, card=card, weights=weights))
+
+
 def export(recipe: str, work: Path) -> None:
     """Write the model and its log as annotator/models holds them."""
     run, released = work / "runs" / recipe, work / "released" / recipe
     released.mkdir(parents=True, exist_ok=True)
     model = str(run / "best.ckpt")
-    if recipe in CALIBRATED_ON:
-        run_annotator("evaluate", model, "--data", CALIBRATED_ON[recipe], "--calibrate", folder=work)
+    inputs: tuple[str, ...] = ()
+    if recipe == "annotator-pose":
+        write_shipped(run / "best.ckpt", released / f"{recipe}.ckpt")
+        model, inputs = str(released / f"{recipe}.ckpt"), ("--data", f"{COCO}_train.json")
+        run_annotator("evaluate", model, "--data", CALIBRATED_ON, "--calibrate", folder=work)
     for name, options in ((f"{recipe}.xml", ("--precision", "f16")), FURTHER[recipe]):
         target = released / name
-        wanted = ("--format", _FORMATS[target.suffix], *options, "--licence", LICENCE, *PROPOSED[recipe])
+        wanted = ("--format", _FORMATS[target.suffix], *options, *inputs, "--licence", LICENCE, *PROPOSED[recipe])
         run_annotator("export", model, *wanted, "-o", str(target), "--overwrite", folder=work)
     config = (run / "config.yaml").read_text("utf-8")
     write_text(released / "config.yaml", config.replace(f"{work}/", ""))  # paths below WORK, as in the recipe

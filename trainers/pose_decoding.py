@@ -121,7 +121,7 @@ def _read_off(card: ModelCard, head: HeatmapHead, maps: Array) -> tuple[Array, A
     """Positions (n, joints, 2) in the input and scores (n, joints), of maps (n, joints, h, w)."""
     if head.decoding == "expected-oks":
         fall_offs = oks_fall_offs(card.skeleton.sigmas, card.input.size, card.crop.padding)
-        return decode_expected_oks(maps, card.input.size, head.alignment, fall_offs)
+        return decode_expected_oks(maps, card.input.size, head.alignment, fall_offs, head.sigma)
     return decode_heatmaps(maps, card.input.size, head.alignment, head.decoding, head.sigma, head.activation)
 
 

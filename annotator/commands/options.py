@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from trainers.runtimes import Execution
@@ -64,6 +65,12 @@ def batch_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def is_default(name: str) -> bool:
+    """Whether the user has said nothing of an option: its value is the command's or the project's."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source in (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
 
 
 group_option = click.option(

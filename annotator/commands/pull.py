@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from annotator.commands.options import json_option, server_options
+from annotator.commands.options import is_default, json_option, server_options
 
 if TYPE_CHECKING:
     from annotator.pulled_folder import Pulled
@@ -61,6 +61,8 @@ Given again it reads only the tasks in which something has changed."""
 def command(output: Path, as_json: bool, **options: Any) -> int:
     """Pull what people corrected in CVAT as a dataset, and what they changed."""
     from_zip = options["from_zip"]
+    if from_zip is not None and is_default("project"):
+        options["project"] = None  # the project whose folder this is: a file has none
     if from_zip is None and not (options["project"] or options["task_ids"]):
         raise click.UsageError("say --project NAME, --task ID, or --from-zip FILE")
     if (from_zip is None) != (options["finished"] is None):

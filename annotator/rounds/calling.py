@@ -48,4 +48,3 @@ def options(values: Mapping[str, Any]) -> list[str]:
         elif value is not None and value is not False:
             words += [option, str(value)]
     return words
-

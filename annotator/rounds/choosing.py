@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -18,9 +17,10 @@ from annotator.frame_folder import write_manifest
 from annotator.frame_selection import FolderFrame, read_frames
 from annotator.inputs import BadInput, find_inputs
 from annotator.journal import FrameRow
-from annotator.known_frames import read_known_frames
+from annotator.known_frames import entry_key, read_known_frames
+from annotator.project_files import PROJECT_FILE
 from annotator.rounds.calling import call, options
-from annotator.rounds.step import CurrentRound, Done, Ended, Step
+from annotator.rounds.step import CurrentRound, Done, Ended, Step, hash_file
 from cvat_export.atomic import write_bytes
 from frame_tools.images import MANIFEST_FILE, ManifestEntry, read_image
 from trainers.runtimes.formats import hash_model, identify
@@ -33,8 +33,8 @@ _UNIFORM = "uniform"
 def _pool_inputs(here: CurrentRound) -> dict[str, Any]:
     config, project = here.project.config, here.project
     return {
-        "videos": [[video.name, _sha256(video)] for video in project.videos()],
-        "images": [[image.name, _sha256(image)] for image in _image_files(here)],
+        "videos": [[video.name, hash_file(video)] for video in project.videos()],
+        "images": [[image.name, hash_file(image)] for image in _image_files(here)],
         "frames": config.frames.pool,
     }
 
@@ -68,7 +68,7 @@ def _evaluation(here: CurrentRound, folder: Path) -> Done:
     """Drawn by lot from all frames, once for all rounds."""
     config = here.project.config
     wanted = {"count": config.frames.evaluation, "strategy": _UNIFORM, "seed": config.seed, "output": folder / FRAMES}
-    found = call("select", *pool_folders(here), *options(wanted))
+    found = call("select", *pool_folders(here), *options({**wanted, "overwrite": True}))  # one refused may lie there
     frames = [replace(_frame_row(frame), role="evaluation") for frame in read_frames([folder / FRAMES])]
     left = sum(row.role == "pool" for row in here.journal.frames()) - len(frames)
     if left < 1:
@@ -83,9 +83,9 @@ def _choose_inputs(here: CurrentRound) -> dict[str, Any]:
     config = here.project.config
     frames = config.frames
     return {
-        "pool": [_sha256(part / MANIFEST_FILE) for part in pool_folders(here)],
-        "evaluation": _sha256(evaluation_frames(here) / MANIFEST_FILE),
-        "labelled": sorted(_sha256(part / MANIFEST_FILE) for part in _chosen_before(here)),
+        "pool": [hash_file(part / MANIFEST_FILE) for part in pool_folders(here)],
+        "evaluation": hash_file(evaluation_frames(here) / MANIFEST_FILE),
+        "labelled": sorted(hash_file(part / MANIFEST_FILE) for part in _chosen_before(here)),
         "imports": [row.outputs for row in here.every("import")],
         "models": model_hashes(here),
         "frames": frames.model_dump(exclude={"pool", "evaluation"}, mode="json"),
@@ -97,12 +97,12 @@ def _choose(here: CurrentRound, folder: Path) -> Done | Ended:
     """The frames of this round; frames near to those kept for measuring are out of reach."""
     config, pool = here.project.config, read_frames(pool_folders(here))
     never, near = _never(here, pool)
-    known = _labelled_keys(here)
-    if not any(frame.keys.isdisjoint(known) for frame in pool if frame not in never):
+    known = _labelled_keys(here) | {entry_key(frame.entry) for frame in never}
+    if all(not frame.keys.isdisjoint(known) for frame in pool):
         return Ended(f"all {len(pool)} frames are chosen, kept for measuring or near to such; name more videos")
     (folder / _APART).mkdir(parents=True, exist_ok=True)
     write_manifest(folder / _APART, [frame.entry for frame in never])
-    strategy = config.frames.strategy if here.model() or config.frames.strategy == _UNIFORM else "diverse"
+    strategy = here.strategy()
     labelled = [*_chosen_before(here), *(here.project.root / row.folder for row in here.every("import"))]
     found = call(
         "select",
@@ -159,7 +159,7 @@ def _model_hash(here: CurrentRound, model: str) -> str:
     from annotator.named_models import find_model
 
     path = find_model(here.project.place(model)).path
-    return _sha256(path) if path.suffix == ".json" else hash_model(identify(path))
+    return hash_file(path) if path.suffix == ".json" else hash_model(identify(path))
 
 
 def _models(here: CurrentRound, strategy: str) -> dict[str, Any]:
@@ -171,10 +171,16 @@ def _models(here: CurrentRound, strategy: str) -> dict[str, Any]:
     return {"detection": detection(here), "pose": model}
 
 
-def detection(here: CurrentRound) -> str | None:
-    """The detector as commands take it."""
+def detection(here: CurrentRound) -> str:
+    """The detector as commands take it, for a pose model that there is. Raises AnnotatorError where none is named."""
     spec = here.project.config.models.detection
-    return None if spec is None else here.project.place(spec)
+    if spec is None:
+        raise AnnotatorError(
+            f"{here.project.root / PROJECT_FILE}: models.detection is null: what finds subjects for {here.model()}? "
+            "Name full-frame where one subject fills the image, or a detector that annotator train made of "
+            "rounds/1/sort/pulled.json (task: detection)"
+        )
+    return here.project.place(spec)
 
 
 def _never(here: CurrentRound, pool: Sequence[FolderFrame]) -> tuple[list[FolderFrame], int]:
@@ -185,7 +191,7 @@ def _never(here: CurrentRound, pool: Sequence[FolderFrame]) -> tuple[list[Folder
         if row.seconds is not None:
             kept.setdefault(row.sha256, []).append(row.seconds)
     near = [frame for frame in pool if _is_near(_frame_row(frame), kept, apart)]
-    rest = [frame for frame in pool if frame not in near]
+    rest = [frame for frame in pool if not _is_near(_frame_row(frame), kept, apart)]
     return [*near, *_not_listed(here, rest)], len(near)
 
 
@@ -202,10 +208,10 @@ def _not_listed(here: CurrentRound, frames: Sequence[FolderFrame]) -> list[Folde
         return []
     _look(here, free)
     keys, roles, vectors = here.journal.vectors()
-    listed = shortlist(
-        vectors, np.array([role != "pool" for role in roles]), limit, here.project.config.seed + here.number
-    )
-    chosen = {keys[row] for row in listed}
+    is_taken, is_free = np.array([role != "pool" for role in roles]), {_key(frame) for frame in free}
+    rows = np.flatnonzero(is_taken | [key in is_free for key in keys])  # not what an earlier pool had
+    listed = shortlist(vectors[rows], is_taken[rows], limit, here.project.config.seed + here.number)
+    chosen = {keys[rows[row]] for row in listed}
     return [frame for frame in free if _key(frame) not in chosen]
 
 
@@ -277,11 +283,6 @@ def _frame_row(frame: FolderFrame) -> FrameRow:
 
 def _key(frame: FolderFrame) -> tuple[str, int]:
     return frame.entry.sha256, frame.entry.pts
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 POOL = Step("pool", _pool_inputs, _pool, lasting=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 from annotator.errors import AnnotatorError
@@ -17,7 +16,7 @@ from annotator.rounds.choosing import CHOOSE, EVALUATION, POOL, chosen_frames
 from annotator.rounds.correcting import ACCEPTANCE, CORRECT, PROPOSE, PULL, PUSH
 from annotator.rounds.judging import CURVE, GATE
 from annotator.rounds.learning import CHECK, EXPORT, SORT, TRAIN
-from annotator.rounds.step import CurrentRound, Done, Ended, Step, Waiting
+from annotator.rounds.step import CurrentRound, Done, Ended, Step, Waiting, hash_file
 from annotator.rounds.words import WORDS
 
 STEPS = (POOL, EVALUATION, CHOOSE, PROPOSE, PUSH, CORRECT, PULL, SORT, CHECK, ACCEPTANCE, TRAIN, EXPORT, GATE, CURVE)
@@ -41,6 +40,7 @@ def advance(project: Project, journal: Journal, say: Say, patient: bool = True) 
 
     Raises AnnotatorError and what steps raise; the journal then says which step failed and why.
     """
+    project.training_weights()  # nobody is to label for days before it is known that these are not there
     with journal.locked("annotator round next"):
         while True:
             here = CurrentRound(project, journal, current_round(journal.steps()), patient, say)
@@ -55,8 +55,7 @@ def advance(project: Project, journal: Journal, say: Say, patient: bool = True) 
 def current_round(rows: list[StepRow]) -> int:
     """The first round that is not whole, counted from 1."""
     done = {(row.round, row.name) for row in rows if row.state == "done"}
-    number = max((row.round for row in rows), default=1)
-    return number + 1 if all((number, step.name) in done for step in STEPS) else number
+    return next(number for number in count(1) if any((number, step.name) not in done for step in STEPS))
 
 
 def _settle(here: CurrentRound, step: Step, place: int) -> Waiting | Ended | None:
@@ -76,7 +75,7 @@ def _serving(here: CurrentRound, step: Step, mine: list[StepRow], inputs: Mappin
     candidates = [row for row in mine if row.state == "undone"]
     if step.lasting:
         candidates += [row for row in here.every(step.name) if row.round < here.number]
-    if step.name in (PUSH.name, CORRECT.name):
+    if step.name in (PUSH.name, CORRECT.name, PULL.name):
         candidates = []  # what is in CVAT may have changed
     same = (row for row in reversed(candidates) if row.inputs == inputs and _intact(here.project, row))
     return next(same, None)
@@ -173,12 +172,6 @@ def undo(project: Project, journal: Journal, to: str | None = None) -> list[Step
             journal.undo(last)
             taken.append(last)
         return taken
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of the content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

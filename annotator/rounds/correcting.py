@@ -122,7 +122,7 @@ def _awaited(jobs: list[RemoteJob], total: int, rule: Finished, project: str) ->
     names = [f"job {job.id} of {job.assignee or 'nobody'}" for job in jobs[:_NAMED]]
     more = f", and {len(jobs) - _NAMED} more" if len(jobs) > _NAMED else ""
     return (
-        f"waiting for people: {total - len(jobs)} of {total} jobs of {project!r} are {rule.value}; open are "
+        f"waiting for people: {total - len(jobs)} of {total} jobs of {project!r} are {rule.value}; open: "
         f"{', '.join(names)}{more}. annotator round next goes on when all are; with --now it takes what is there"
     )
 

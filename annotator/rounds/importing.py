@@ -9,7 +9,8 @@ from pathlib import Path
 from annotator.errors import AnnotatorError
 from annotator.journal import Journal, StepRow, this_process
 from annotator.project import Project
-from annotator.rounds.circle import current_round, hash_file
+from annotator.rounds.circle import current_round
+from annotator.rounds.step import hash_file
 from annotator.rounds.words import Figures
 from cvat_export.atomic import write_bytes
 from cvat_export.coco import ANNOTATION_FILE, encode_coco

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from trainers.runtimes import Execution
 GATE_FILE = "gate.json"
 FIGURES = {"PCK": "PCK@0.1", "AP": "OKS AP", "OKS": "mean OKS"}
 MORE_LABELS = 100
+ENOUGH_VIDEOS = 10  # of fewer the bootstrap's intervals are too narrow
+_NONE = np.zeros(0)
 _DIGITS = 6
 
 
@@ -55,9 +57,10 @@ def _gate(here: CurrentRound, folder: Path) -> Done:
     model, old = here.project.root / here.done("export").figures["model"], _comparable(here, data)
     poses = [_poses(str(model), data, "new model"), *([_poses(old, data, "old model")] if old else [])]
     compared = compare(data, poses, EvaluationOptions())
-    difference = differences(compared[0].evaluation, compared[1].evaluation)[figure] if old else None
+    difference = _difference(compared, figure)
     verdict = judge(difference, speed_ratio(str(model), old) if old else None, FIGURES[figure])
-    write_text(folder / GATE_FILE, json.dumps(_as_json(compared, difference, verdict, figure), indent=1) + "\n")
+    content = {**_as_json(compared, difference, verdict, figure), "notes": _notes(here, compared)}
+    write_text(folder / GATE_FILE, json.dumps(content, indent=1) + "\n")
     value = compared[0].evaluation.figures[figure]
     figures = {
         "accepted": verdict.accepted,
@@ -72,9 +75,13 @@ def _gate(here: CurrentRound, folder: Path) -> Done:
 
 
 def _evaluation_data(here: CurrentRound) -> LabelledData:
+    """The evaluation set: resampled by video where there are enough, else by frame, as for accuracy on these videos."""
     labels = here.folder("sort") / EVALUATION_FILE
-    source = LabelSource(labels, here.project.root / CORRECTED / "images", group="image")
-    return read_truth(source, here.project.skeleton_spec, here.project.config.category)
+    images = here.project.root / CORRECTED / "images"
+    data = read_truth(LabelSource(labels, images), here.project.skeleton_spec, here.project.config.category)
+    if len(set(data.groups.values())) >= ENOUGH_VIDEOS:
+        return data
+    return replace(data, groups={image.file_name: image.file_name for image in data.images})
 
 
 def _comparable(here: CurrentRound, data: LabelledData) -> str | None:
@@ -106,9 +113,23 @@ def _as_json(
             for role, one in zip(("new", "old"), compared, strict=False)
         },
         "difference": None if difference is None else _numbers(asdict(difference.interval)),
-        "resampled": [_rounded(value) for value in compared[0].evaluation.resampled[figure].tolist()],
-        "notes": list(compared[0].notes),
+        "resampled": [_rounded(value) for value in compared[0].evaluation.resampled.get(figure, _NONE).tolist()],
     }
+
+
+def _notes(here: CurrentRound, compared: tuple[Compared, ...]) -> list[str]:
+    """With files as the journal names them, wherever the project lies."""
+    return [note.replace(f"{here.project.root}/", "") for note in compared[0].notes]
+
+
+def _difference(compared: tuple[Compared, ...], figure: str) -> Difference | None:
+    """New minus old; without an interval where there is nothing to resample; None without an old model."""
+    if len(compared) < 2:
+        return None
+    new, old = (one.evaluation for one in compared)
+    apart = new.figures[figure].value - old.figures[figure].value
+    unknown = Difference(Interval(apart, float("nan"), float("nan")), float("nan"))
+    return differences(new, old).get(figure, unknown)
 
 
 def _curve(here: CurrentRound, folder: Path) -> Done:
@@ -116,15 +137,18 @@ def _curve(here: CurrentRound, folder: Path) -> Done:
     folder.mkdir(parents=True, exist_ok=True)
     rows, points = [], []
     for gate in here.every("gate"):
-        if gate.figures["evaluation"] != _evaluation_hash(here):
+        if gate.figures["evaluation"] != _evaluation_hash(here) or gate.figures["value"] is None:
             continue  # somebody has corrected the set since: figures of then and now do not compare
         content = json.loads((here.project.root / gate.folder / GATE_FILE).read_text("utf-8"))
         rows.append(_curve_row(gate.round, gate.figures, content))
-        points.append(Point(gate.figures["labels"], gate.figures["value"], np.array(content["resampled"], float)))
+        if content["resampled"]:
+            resampled = np.array(content["resampled"], float)
+            points.append(Point(gate.figures["labels"], gate.figures["value"], resampled))
     curve = fit_curve(points, seed=here.project.config.seed)
-    labels = points[-1].labels
+    labels = here.done("gate").figures["labels"]
     advice = advise(curve, labels, MORE_LABELS)
-    write_curve_report(folder / "report.html", rows, curve, advice, FIGURES[here.project.config.gate.figure])
+    figure = FIGURES[here.project.config.gate.figure]
+    write_curve_report(folder / "report.html", rows, curve, advice, figure, MORE_LABELS)
     gain = None if curve is None else _numbers(asdict(curve.gain(labels, MORE_LABELS)))
     return Done({"labels": labels, "more": MORE_LABELS, "gain": gain, "advice": advice}, [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,17 +12,23 @@ import yaml
 
 from annotator.change_rows import read_changes
 from annotator.errors import AnnotatorError
-from annotator.known_frames import FrameKey, file_key
-from annotator.named_models import checkpoint_of
 from annotator.project import fingerprint
 from annotator.rounds.calling import call
 from annotator.rounds.correcting import CORRECTED, OUT
-from annotator.rounds.step import CurrentRound, Done, Step
-from annotator.truth import Division, LabelledFrame, LeftOut, check_truth, divide, without_proposals
+from annotator.rounds.step import CurrentRound, Done, Step, hash_file
+from annotator.truth import (
+    PULL_AGAIN,
+    Division,
+    LabelledFrame,
+    LeftOut,
+    Proposed,
+    check_truth,
+    divide,
+    without_proposals,
+)
 from cvat_export.atomic import write_bytes, write_json_lines, write_text
-from cvat_export.coco import encode_coco, read_coco
+from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
-from cvat_export.labels import Instance
 from trainers.image_files import ImageRef
 from trainers.near_doubles import picture_print
 from trainers.splits import image_groups
@@ -54,7 +61,14 @@ def _sort(here: CurrentRound, folder: Path) -> Done:
     if not figures["training_subjects"]:
         raise AnnotatorError(
             f"{folder}: nothing to learn from: {figures['training_images']} images that people have finished hold no "
-            f"labelled subject; {figures['left_out']} were left out, see {folder / LEFT_OUT_FILE}"
+            f"labelled subject; {figures['left_out']} were left out, see {folder / LEFT_OUT_FILE}. Once there is more, "
+            f"{PULL_AGAIN}"
+        )
+    if not figures["evaluation_subjects"]:
+        raise AnnotatorError(
+            f"{folder}: nothing to measure by: of {figures['evaluation_drawn']} images that are kept for measuring "
+            f"people have finished {figures['evaluation_images']}, and they hold no labelled subject. Once there is "
+            f"more, {PULL_AGAIN}"
         )
     return Done(figures, outputs)
 
@@ -62,17 +76,28 @@ def _sort(here: CurrentRound, folder: Path) -> Done:
 def _labelled_frames(here: CurrentRound) -> tuple[list[LabelledFrame], list[LeftOut]]:
     """What was pulled and imported; imports without what models proposed."""
     corrected = here.project.root / CORRECTED
+    _check_unchanged(here)
     dataset = read_coco(corrected)
     check_truth(dataset, read_changes(corrected), str(corrected))
     frames, left_out = list(_frames_of(PULLED, corrected, dataset)), []
-    proposals = _proposals(here)
+    proposed = _proposed(here)
     for row in here.every("import"):
         place = here.project.root / row.folder
         for frame in _frames_of(place.name, place, read_coco(place)):
-            kept, notes = without_proposals(frame, proposals)
+            kept, notes = without_proposals(frame, proposed)
             frames.append(kept)
             left_out += notes
     return frames, left_out
+
+
+def _check_unchanged(here: CurrentRound) -> None:
+    """Whether the labels are those that were pulled. Raises AnnotatorError."""
+    for name, sha256 in here.done("pull").outputs.items():
+        path = here.project.root / name
+        if not path.is_file() or hash_file(path) != sha256:
+            raise AnnotatorError(
+                f"{path}: is not as it was pulled: labels are corrected in CVAT, not here; {PULL_AGAIN}"
+            )
 
 
 def _frames_of(origin: str, folder: Path, dataset: Dataset) -> Iterator[LabelledFrame]:
@@ -80,13 +105,12 @@ def _frames_of(origin: str, folder: Path, dataset: Dataset) -> Iterator[Labelled
         yield LabelledFrame(origin, image, picture_print(ImageRef(folder / "images" / image.file_name)))
 
 
-def _proposals(here: CurrentRound) -> dict[FrameKey, tuple[Instance, ...]]:
-    found: dict[FrameKey, tuple[Instance, ...]] = {}
-    for row in here.every("propose"):
-        for image in read_coco(here.project.root / row.folder / OUT).images:
-            key = file_key(image.file_name)
-            found[key] = (*found.get(key, ()), *image.instances)
-    return found
+def _proposed(here: CurrentRound) -> Proposed:
+    """In all rounds, also where that was taken back: it may be in CVAT, or with somebody."""
+    folders = [here.project.root / row.folder / OUT for row in here.rows if row.name == "propose"]
+    datasets = [read_coco(folder) for folder in folders if (folder / ANNOTATION_FILE).is_file()]
+    instances = [one for dataset in datasets for image in dataset.images for one in image.instances]
+    return Proposed.of(instances, len(here.project.skeleton.joints))
 
 
 def _write_labels(here: CurrentRound, path: Path, images: Sequence[LabelledImage]) -> None:
@@ -137,6 +161,7 @@ def _check(here: CurrentRound, folder: Path) -> Done:
     outputs = []
     for source in _sources(here):
         part = folder / Path(source["path"]).stem
+        shutil.rmtree(part, ignore_errors=True)  # of a check that was stopped: half a folder is nobody's to `check`
         found = call("check", source["path"], "--images", source["images"], "-o", part)["training"]
         counts = {kind: counts[kind] + found[kind] for kind in counts}
         outputs.append(part / "problems.jsonl")
@@ -163,13 +188,11 @@ def _train(here: CurrentRound, folder: Path) -> Done:
 
 def _training_config(here: CurrentRound) -> dict[str, Any]:
     """The project's settings with the labels; validation only shows how the training goes, nothing is chosen by it."""
-    settings = dict(here.project.config.train)
-    if isinstance(weights := settings.get("weights"), str):
-        settings["weights"] = str(checkpoint_of(here.project.place(weights)))
     return {
         "seed": here.project.config.seed,
         "report": {"keep": "last", "pictures_every": 0},
-        **settings,
+        **here.project.config.train,
+        "weights": here.project.training_weights(),
         "data": {
             "train": _sources(here),
             "skeleton": here.project.skeleton_spec,

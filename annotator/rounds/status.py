@@ -45,7 +45,7 @@ def status_lines(content: dict[str, Any], words: dict[str, Any]) -> Iterator[str
 
 
 def _said(row: dict[str, Any], words: dict[str, Any]) -> str:
-    if row["state"] == "done":
+    if row["state"] == "done" or (row["state"] == "waiting" and row["figures"]):
         return str(words[row["name"]](row["figures"]))
     return str(row["error"] or "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,6 +101,17 @@ class CurrentRound:
         pose = self.project.config.models.pose
         return None if pose is None else self.project.place(pose)
 
+    def strategy(self) -> str:
+        """How frames are selected: as the project file says, or by looks where that asks a model and there is none."""
+        wanted = self.project.config.frames.strategy
+        return wanted if wanted == "uniform" or self.model() else "diverse"
+
     def relative(self, path: Path) -> str:
         """Below the project, as the journal names files."""
         return path.relative_to(self.project.root).as_posix()
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of the content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

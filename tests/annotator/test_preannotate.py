@@ -335,3 +335,12 @@ def test_the_skeleton_asked_for_is_matched_by_name(drawn, models, tmp_path):
             np.testing.assert_array_equal(wrists.xy[0], person.xy[names.index("right_wrist")])
             np.testing.assert_array_equal(wrists.xy[2], person.xy[names.index("left_wrist")])
             assert wrists.visibility[1] == Visibility.NOT_LABELLED
+
+
+def test_without_a_model_people_begin_with_nothing(drawn, tmp_path):
+    _run(drawn[0], "-o", tmp_path / "out", "--pose", "none", "--skeleton", "mouse4", "--category", "mouse")
+    dataset = read_coco(tmp_path / "out")
+    assert len(dataset.images) == 4 and not any(image.instances for image in dataset.images)
+    (category,) = dataset.categories
+    assert category.name == "mouse" and len(category.skeleton.joints) == 4
+    assert "--skeleton" in _run(drawn[0], "-o", tmp_path / "other", "--pose", "none", code=1).stderr

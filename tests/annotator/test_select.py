@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -253,3 +254,15 @@ def test_joints_mirrored_twice_are_as_they_were():
     np.testing.assert_allclose(once.xy[:, left, 0], card.input.width - joints.xy[:, right, 0])
     np.testing.assert_allclose(mirrored_back(card, once).xy, joints.xy, atol=1e-4)
     np.testing.assert_array_equal(once.scores[:, left], joints.scores[:, right])
+
+
+def test_without_a_model_diverse_goes_by_looks(drawn, tmp_path):
+    run(drawn[0], "-o", tmp_path / "chosen", "-n", 4, "--strategy", "diverse", "--pose", "none")
+    reasons = [entry.reason for entry in read_manifest(tmp_path / "chosen")]
+    assert len(reasons) == 4 and all(reason.startswith("diverse") for reason in reasons)
+    assert any("100% looks" in reason for reason in reasons)
+
+
+def test_without_a_model_nothing_can_be_doubted(drawn, tmp_path):
+    with pytest.raises(click.UsageError, match="uncertain asks a model"):
+        run(drawn[0], "-o", tmp_path / "chosen", "-n", 1, "--strategy", "uncertain", "--pose", "none")

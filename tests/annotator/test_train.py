@@ -3,11 +3,19 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from annotator.cli import group, main
+from annotator.commands.train import _with_named_weights
+from annotator.named_models import CHECKPOINTS, SHIPPED
+from annotator.pose_model import load_pose_model
+from cvat_export.labels import Boxes
 from tests.trainers.training_data import write_dots
+from trainers.runtimes import Execution
+from trainers.training_config import parse_config
 
 TINY = ["--set", "network=tests.trainers.tiny_network:make", "--set", "epochs=2", "--set", "batch_size=8"]
 
@@ -110,3 +118,24 @@ def test_without_the_extra_it_says_what_to_install(folder, monkeypatch, capsys):
         main()
     assert stopped.value.code == 1
     assert "pip install 'cvat-pose-annotator[train]'" in capsys.readouterr().err
+
+
+def test_weights_may_be_named_like_a_model_of_the_install(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = {"data": {"train": ["a.json"]}, "weights": "annotator-pose"}
+    assert _with_named_weights(parse_config(content, "x")).weights == str(CHECKPOINTS["annotator-pose"])
+    (tmp_path / "annotator-pose").write_text("a file of that name is meant")
+    assert _with_named_weights(parse_config(content, "x")).weights == str(tmp_path / "annotator-pose")
+
+
+def test_the_checkpoint_of_the_install_is_the_model_of_the_install():
+    """What a training begins with finds what the exported file finds, to the rounding of 16 bits."""
+    image = np.asarray(Image.effect_noise((300, 400), 60).convert("RGB"))
+    boxes = Boxes(np.array([[20, 10, 250, 390]], np.float32), np.ones(1, np.float32), ("person",))
+    found = [
+        load_pose_model(path, None, Execution(precision="f32"))
+        for path in (CHECKPOINTS["annotator-pose"], SHIPPED["annotator-pose"])
+    ]
+    one, other = (model.estimate(model.prepare(image, boxes)) for model in found)
+    assert found[0].card.head == found[1].card.head and found[0].card.crop == found[1].card.crop
+    np.testing.assert_allclose(one.scores, other.scores, atol=0.02)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from annotator.errors import AnnotatorError
 from annotator.journal import FrameRow
-from annotator.truth import LabelledFrame, check_truth, divide, without_proposals
+from annotator.truth import LabelledFrame, Proposed, check_truth, divide, without_proposals
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.labels import Instance
 from cvat_export.skeleton import Skeleton
@@ -140,10 +140,10 @@ def test_what_a_model_proposed_is_taken_out_of_imports(frame):
     proposal = instance()
     touched, added = instance(10.5), instance(90.0)
     theirs = frame(name(50), "import-1", instances=(instance(), touched, added))
-    kept, notes = without_proposals(theirs, {("abababab", 50): (proposal,)})
+    kept, notes = without_proposals(theirs, Proposed.of([instance(30.0), proposal], 2))
     assert kept.image.instances == (touched, added)
     assert len(notes) == 1 and "exactly as a model proposed" in notes[0].reason
-    same, none = without_proposals(theirs, {})
+    same, none = without_proposals(theirs, Proposed.of([], 2))
     assert len(same.image.instances) == 3 and not none
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +49,6 @@ class Counting:
         if choice.strategy == "hybrid":
             rest.sort(key=lambda row: (row % 2 == 0, row))
         return tuple(rest[: choice.count])
-
 
 
 def test_strategies_of_a_seed_begin_and_end_together(tmp_path):
@@ -157,7 +155,11 @@ def _curves(gain, seeds=4, noise=0.0, images=30):
     rows = []
     for seed in range(seeds):
         luck = rng.integers(-10, 10, images)  # of images: the same for all strategies of a seed
-        for name, size, right in [(START, 2, 30), *((n, s, 40 + 2 * s) for n in NAMES for s in (4, 8)), (WHOLE, 12, 70)]:
+        for name, size, right in [
+            (START, 2, 30),
+            *((n, s, 40 + 2 * s) for n in NAMES for s in (4, 8)),
+            (WHOLE, 12, 70),
+        ]:
             more = gain if name == "hybrid" else 0
             counts = right + more + luck + np.round(noise * rng.standard_normal(images)).astype(int)
             rows.append(Row(name, seed, tuple(range(size)), tuple(counts.tolist()), (100,) * images, {}))

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from annotator.commands import acceptance as acceptance_command
 from annotator.credentials import find_login
 from annotator.proposal_outcomes import Outcome
-from cvat_export import retrying
 from cvat_export.atomic import write_bytes
 from cvat_export.changes import Fate
 from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.errors import CvatExportError
 from demo.correction import Work, correct_image
-from demo.cvat_standin import Fault, StandInServer
+from demo.cvat_standin import Fault
 from demo.hand import Hand, sigmas_px
 from demo.simulated_annotator import AnnotatingServer, annotate, main
 from demo.truth import Truth, read_truth
@@ -59,15 +58,9 @@ class Stopped(BaseException):
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(retrying, "pause", lambda number, retry_after=0.0: 0.0)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    with StandInServer() as running:
-        running.state.polls = 0
-        monkeypatch.setenv("CVAT_HOST", running.url)
-        monkeypatch.setenv("CVAT_ACCESS_TOKEN", running.token)
-        yield running
+def server(server):
+    server.state.polls = 0
+    return server
 
 
 def move(instance, joints, sigmas):

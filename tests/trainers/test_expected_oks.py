@@ -54,10 +54,9 @@ def test_it_is_the_highest_of_the_sums_over_all_cells(seed, map_size, alignment,
     logits = np.random.default_rng(seed).normal(0, spread, map_size[::-1]).astype(np.float32)
     logits[seed % map_size[1], seed % map_size[0]] = np.nan
     fall_offs = oks_fall_offs([sigma], SIZE, 1.25)
-    xy, scores = decode_expected_oks(logits[None], SIZE, alignment, fall_offs)
-    area = (0.45 / 1.25) ** 2 * SIZE[0] * SIZE[1]
+    xy, _ = decode_expected_oks(logits[None], SIZE, alignment, fall_offs, 1.5)
+    area = (0.58 / 1.25) ** 2 * SIZE[0] * SIZE[1]
     expected = _oks_by_the_sum(logits, _cell_centres(map_size, alignment), alignment, sigma, area)
-    assert scores[0] == pytest.approx(expected.max(), rel=1e-4)
     off = np.abs(
         input_to_cells(xy[0], SIZE, map_size, alignment) - np.stack(np.meshgrid(*map(np.arange, map_size)), -1)
     )
@@ -71,7 +70,7 @@ def test_no_place_beside_it_is_better(seed, x, y, fall_off):
     joints = _inside(x, y, margin=20) + np.random.default_rng(seed).uniform(-8, 8, (2, 2))
     maps = encode_heatmaps(joints, SIZE, MAP, "half-pixel", 1.5)
     logits = _logits(0.6 * maps[0] + 0.4 * maps[1])
-    xy, _ = decode_expected_oks(logits[None], SIZE, "half-pixel", [fall_off])
+    xy, _ = decode_expected_oks(logits[None], SIZE, "half-pixel", [fall_off], 1.5)
     around = np.stack(np.meshgrid(*[np.linspace(-4, 4, 9)] * 2), axis=-1)  # a cell to each side
     found, beside = (
         _oks_by_the_sum(logits, places, "half-pixel", fall_off / 2, 1) for places in (xy[0], xy[0] + around)
@@ -84,12 +83,10 @@ def test_no_place_beside_it_is_better(seed, x, y, fall_off):
 def test_a_gaussian_is_found_to_a_few_hundredths_of_a_cell(x, y, alignment, sigma, fall_off, map_size):
     joint = _inside(x, y, margin=24)
     maps = encode_heatmaps(joint, SIZE, map_size, alignment, sigma)
-    xy, scores = decode_expected_oks(_logits(maps), SIZE, alignment, [fall_off])
+    xy, scores = decode_expected_oks(_logits(maps), SIZE, alignment, [fall_off], sigma)
     off = input_to_cells(xy, SIZE, map_size, alignment) - input_to_cells(joint, SIZE, map_size, alignment)
     assert np.abs(off).max() < 0.04
-    # The mean of a Gaussian over another one: fall_off^2 / (fall_off^2 + (sigma cell)^2), the root of it on each axis.
-    cell = np.array(SIZE) / map_size
-    assert scores[0] == pytest.approx(np.prod(fall_off / np.hypot(fall_off, sigma * cell)), rel=0.15)
+    assert scores[0] == decode_heatmaps(_logits(maps), SIZE, alignment, "dark", sigma, "softmax")[1][0] > 0.75
 
 
 def test_more_probability_nearby_wins_over_a_higher_peak():
@@ -99,23 +96,23 @@ def test_more_probability_nearby_wins_over_a_higher_peak():
     )
     logits = _logits(narrow + 0.5 * broad)
     np.testing.assert_allclose(decode_heatmaps(logits, SIZE, "half-pixel", activation="softmax")[0], [[22, 30]], atol=1)
-    np.testing.assert_allclose(decode_expected_oks(logits, SIZE, "half-pixel", [10.0])[0], [[70, 90]], atol=0.2)
+    np.testing.assert_allclose(decode_expected_oks(logits, SIZE, "half-pixel", [10.0], 1.5)[0], [[70, 90]], atol=0.2)
     # Where OKS forgives nothing, the highest cell is what counts.
-    np.testing.assert_allclose(decode_expected_oks(logits, SIZE, "half-pixel", [1.5])[0], [[22, 30]], atol=1)
+    np.testing.assert_allclose(decode_expected_oks(logits, SIZE, "half-pixel", [1.5], 1.5)[0], [[22, 30]], atol=1)
 
 
 def test_one_certain_cell_is_its_own_centre_and_worth_1():
     maps = np.zeros((4, 32, 24))
     places = np.array([[0, 0], [23, 31], [5, 0], [12, 17]])
     maps[np.arange(4), places[:, 1], places[:, 0]] = 1
-    xy, scores = decode_expected_oks(_logits(maps), SIZE, "half-pixel", [2.0, 6.0, 20.0, 60.0])
+    xy, scores = decode_expected_oks(_logits(maps), SIZE, "half-pixel", [2.0, 6.0, 20.0, 60.0], 1.5)
     np.testing.assert_allclose(xy, (places + 0.5) * 4, atol=1e-3)
     np.testing.assert_allclose(scores, 1, atol=1e-5)
 
 
 def test_a_map_that_prefers_nothing_has_found_nothing():
     maps = np.stack([np.zeros((32, 24)), np.full((32, 24), 0.7), np.full((32, 24), np.nan)])
-    xy, scores = decode_expected_oks(maps, SIZE, "half-pixel", [8.0] * 3)
+    xy, scores = decode_expected_oks(maps, SIZE, "half-pixel", [8.0] * 3, 1.5)
     assert np.isnan(xy).all()
     assert scores.tolist() == [0, 0, 0]
 
@@ -125,7 +122,7 @@ def test_a_spoilt_cell_does_not_spoil_the_map():
     maps = _logits(encode_heatmaps(joint, SIZE, MAP, "half-pixel", 2.0))
     maps[0, 3, 3] = np.nan
     maps[0, 18, 13] = np.nan  # beside the peak
-    xy, scores = decode_expected_oks(maps, SIZE, "half-pixel", [8.0])
+    xy, scores = decode_expected_oks(maps, SIZE, "half-pixel", [8.0], 1.5)
     assert np.abs(xy - joint).max() < 2
     assert 0 < scores[0] <= 1
 
@@ -133,7 +130,7 @@ def test_a_spoilt_cell_does_not_spoil_the_map():
 def test_maps_of_few_cells_are_decoded():
     for shape in ((1, 1), (1, 9), (2, 2), (9, 2)):
         maps = np.random.default_rng(0).random((3, *shape)).astype(np.float32)
-        xy, scores = decode_expected_oks(maps, (16, 16), "half-pixel", [4.0] * 3)
+        xy, scores = decode_expected_oks(maps, (16, 16), "half-pixel", [4.0] * 3, 1.5)
         assert np.isfinite(xy).all() == (shape != (1, 1))  # one cell alone is preferred to nothing
         assert ((scores >= 0) & (scores <= 1)).all()
 
@@ -141,17 +138,23 @@ def test_maps_of_few_cells_are_decoded():
 def test_batches_of_any_shape_are_decoded_as_each_alone():
     fall_offs = [2.0, 4.0, 6.0, 8.0, 10.0]
     logits = np.random.default_rng(3).normal(size=(2, 4, 5, 32, 24)).astype(np.float32)
-    together, scores = decode_expected_oks(logits, SIZE, "half-pixel", fall_offs)
+    together, scores = decode_expected_oks(logits, SIZE, "half-pixel", fall_offs, 1.5)
     assert together.shape == (2, 4, 5, 2)
     for joint, fall_off in enumerate(fall_offs):
-        alone, score = decode_expected_oks(logits[1, 3, joint][None], SIZE, "half-pixel", [fall_off])
+        alone, score = decode_expected_oks(logits[1, 3, joint][None], SIZE, "half-pixel", [fall_off], 1.5)
         np.testing.assert_allclose(together[1, 3, joint], alone[0], atol=1e-3)
         assert scores[1, 3, joint] == pytest.approx(score[0], rel=1e-5)
-    assert decode_expected_oks(logits[:0], SIZE, "half-pixel", fall_offs)[0].shape == (0, 4, 5, 2)
+    assert decode_expected_oks(logits[:0], SIZE, "half-pixel", fall_offs, 1.5)[0].shape == (0, 4, 5, 2)
 
 
 def _card(**crop):
-    head = {"kind": "heatmap", "alignment": "half-pixel", "decoding": "expected-oks", "activation": "softmax"}
+    head = {
+        "kind": "heatmap",
+        "alignment": "half-pixel",
+        "decoding": "expected-oks",
+        "activation": "softmax",
+        "sigma": 1.5,
+    }
     skeleton = {"name": "two", "joints": ["left_ear", "right_ear"], "sigmas": [0.03, 0.1]}
     content = {"name": "net", "skeleton": skeleton, "input": {"width": 96, "height": 128}, "crop": crop, "head": head}
     return parse_card(content, "test")
@@ -161,8 +164,8 @@ def test_a_card_says_the_sigmas_and_the_padding():
     logits = np.random.default_rng(0).normal(size=(3, 2, 32, 24)).astype(np.float32)
     for padding in (1.0, 2.0):
         joints = decode_outputs(_card(padding=padding), {"heatmaps": logits})
-        fall_offs = [2 * sigma * 0.45 * np.sqrt(96 * 128) / padding for sigma in (0.03, 0.1)]
-        xy, scores = decode_expected_oks(logits, SIZE, "half-pixel", fall_offs)
+        fall_offs = [2 * sigma * 0.58 * np.sqrt(96 * 128) / padding for sigma in (0.03, 0.1)]
+        xy, scores = decode_expected_oks(logits, SIZE, "half-pixel", fall_offs, 1.5)
         np.testing.assert_allclose(joints.xy, xy, atol=1e-4)
         np.testing.assert_allclose(joints.scores, scores, rtol=1e-5)
         assert joints.seen.all()
@@ -183,7 +186,7 @@ def test_it_is_cheap_beside_a_network():
 
     def seconds():
         start = time.perf_counter()
-        decode_expected_oks(logits, (192, 256), "half-pixel", fall_offs)
+        decode_expected_oks(logits, (192, 256), "half-pixel", fall_offs, 1.5)
         return time.perf_counter() - start
 
     milliseconds = min(seconds() for _ in range(20)) * 1000 / 8

@@ -11,7 +11,6 @@ from annotator.rounds import circle
 from annotator.rounds.circle import advance, undo
 from annotator.rounds.step import Done, Ended, Step, Waiting
 
-
 NAMES = ("pool", "evaluation", "choose", "correct", "train", "curve")
 
 
@@ -53,9 +52,7 @@ class Recorded:
 def recorded(monkeypatch):
     steps = Recorded()
     monkeypatch.setattr(circle, "STEPS", steps.steps())
-    monkeypatch.setattr(
-        circle, "WORDS", dict.fromkeys(NAMES, str)
-    )
+    monkeypatch.setattr(circle, "WORDS", dict.fromkeys(NAMES, str))
     monkeypatch.setattr(circle, "CHOOSE", None)
     return steps
 
@@ -122,7 +119,8 @@ def test_a_step_that_was_taken_back_serves_again_if_nothing_has_changed(project,
     go(project)
     before = list(recorded.ran)
     journal = Journal(project.state)
-    assert [row.name for row in undo(project, journal, "train")] == ["curve", "train"]
+    taken = [(row.round, row.name) for row in undo(project, journal, "train")]
+    assert taken == [(2, "evaluation"), (2, "pool"), (1, "curve"), (1, "train")]
     journal.close()
     assert states(project, 1)["train"] == "undone"
     go(project)
