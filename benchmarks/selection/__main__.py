@@ -29,7 +29,8 @@ from benchmarks.selection.report import data_set_report, draw_curves, overall_re
 from cvat_export.atomic import write_bytes, write_text
 from trainers.training_config import PoseConfig
 
-START_STEPS, STEPS = 3000, 120
+START_STEPS = 3000
+STEPS = {"cats": 100, "mouse": 100, "lspet": 150}  # the same for any number of labels
 NETWORK: dict[str, Any] = {  # small enough for a step to take a twentieth of a second
     "network": "lite-fpn",
     "network_options": {"levels": 3, "width": 48},
@@ -46,7 +47,7 @@ CHANGES = {
 }
 FROM_ABOVE = {**CHANGES, "rotation_degrees": 180, "rotation_probability": 1, "half_body_probability": 0}
 PEOPLE = {**NETWORK, "augmentation": CHANGES, "batch_size": 32, "optimizer": {"learning_rate": 0.003}}
-SHORT = {**NETWORK, "augmentation": CHANGES, "batch_size": 16, "optimizer": {"learning_rate": 0.002}}
+SHORT = {**NETWORK, "augmentation": CHANGES, "batch_size": 16, "optimizer": {"learning_rate": 0.004}}
 CONFIGS: dict[str, dict[str, Any]] = {"cats": SHORT, "mouse": {**SHORT, "augmentation": FROM_ABOVE}, "lspet": SHORT}
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     _check_settings(options)
     start = options.runs / "start.ckpt"
     if not start.exists():
-        write_start(start, people(options.data), _config(PEOPLE), options.start_steps)
+        write_start(start, people(options.data), _config(PEOPLE), _limited(START_STEPS, options))
     found = {name: _measured(name, start, options) for name in options.only or DATA_SETS}
     for name, curves in found.items():
         print("\n".join(data_set_report(name, curves, options.seeds)), end="\n\n")
@@ -70,7 +71,7 @@ def main() -> None:
 
 def _measured(name: str, start: Path, options: argparse.Namespace) -> Curves:
     subjects = limited(DATA_SETS[name](options.data), options.limit_sizes)
-    learner = CropLearner(subjects, _config(CONFIGS[name], weights=str(start)), options.steps)
+    learner = CropLearner(subjects, _config(CONFIGS[name], weights=str(start)), _limited(STEPS[name], options))
     rows = climb(learner, options.runs / name, list(STRATEGIES), range(options.seeds), _teller(name))
     return make_curves(rows, list(STRATEGIES), subjects.groups, list(DATA_SETS).index(name))
 
@@ -97,13 +98,17 @@ def _config(settings: dict[str, Any], **more: Any) -> PoseConfig:
     return PoseConfig.model_validate({"data": {"train": "coco_people"}, **settings, **more})
 
 
+def _limited(steps: int, options: argparse.Namespace) -> int:
+    return min(steps, options.limit_steps or steps)
+
+
 def _check_settings(options: argparse.Namespace) -> None:
     """Rows of other settings must not be taken for rows of these."""
     settings = {
         "people": PEOPLE,
         "configs": CONFIGS,
-        "start_steps": options.start_steps,
-        "steps": options.steps,
+        "start_steps": _limited(START_STEPS, options),
+        "steps": {name: _limited(steps, options) for name, steps in STEPS.items()},
         "limit_sizes": options.limit_sizes,
     }
     path = options.runs / "settings.json"
@@ -120,9 +125,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", choices=DATA_SETS, action="append", help="a data set; may be repeated")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--plot", type=Path, help="write a PNG")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
-    parser.add_argument("--start-steps", type=int, default=START_STEPS, help="of the training that all begin from")
-    parser.add_argument("--limit-sizes", type=int, help="take so many steps of labelling and a smaller pool: a trial")
+    parser.add_argument("--limit-steps", type=int, help="of any training, for a trial")
+    parser.add_argument("--limit-sizes", type=int, help="label so many times, of a smaller pool, for a trial")
     return parser.parse_args()
 
 

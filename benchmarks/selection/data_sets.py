@@ -44,7 +44,7 @@ class Subjects:
 def cats(data: Path) -> Subjects:
     """136 cats and 23 others, as their authors divided them."""
     train, test = (_read(data / "cats", f"cat_keypoints_{part}.json") for part in ("train", "test"))
-    return _subjects("cats", train, train.samples, test.samples, (8, 16, 32, 64, 96))
+    return _subjects("cats", train, train.samples, test.samples, (8, 16, 32, 64))
 
 
 def mouse(data: Path) -> Subjects:
@@ -56,21 +56,21 @@ def mouse(data: Path) -> Subjects:
     kept = block % 4 == 1
     pool, held_out = ([samples[row] for row in np.flatnonzero(rows)] for rows in (~kept, kept))
     groups = np.unique(stretch[kept], return_inverse=True)[1]
-    return _subjects("mouse", found, pool, held_out, (4, 8, 16, 32, 56), groups, is_video=True)
+    return _subjects("mouse", found, pool, held_out, (4, 8, 18, 40), groups, is_video=True)
 
 
 def lspet(data: Path) -> Subjects:
     """600 athletes and 200 others, drawn from the training and the validation part."""
     train, test = (_read(data / "lspet", f"person_keypoints_{part}.json") for part in ("train", "val"))
     pool, held_out = _drawn(train.samples, LSPET_POOL), _drawn(test.samples, LSPET_HELD_OUT)
-    return _subjects("lspet", train, pool, held_out, (20, 40, 80, 160, 320))
+    return _subjects("lspet", train, pool, held_out, (20, 50, 120, 270))
 
 
 DATA_SETS: dict[str, Callable[[Path], Subjects]] = {"cats": cats, "mouse": mouse, "lspet": lspet}
 
 
 def limited(subjects: Subjects, limit: int | None) -> Subjects:
-    """With the first steps only, and of the pool only what two more steps would take: for a trial."""
+    """With the first sizes only, and of the pool what one more size would take: for a trial."""
     if limit is None or limit >= len(subjects.sizes):
         return subjects
     sizes = subjects.sizes[:limit]
