@@ -18,6 +18,7 @@ from annotator.frame_selection import FolderFrame, read_frames
 from annotator.inputs import BadInput, find_inputs
 from annotator.journal import FrameRow
 from annotator.known_frames import entry_key, read_known_frames
+from annotator.named_models import NO_MODEL, SHIPPED, added_models, find_model
 from annotator.project_files import PROJECT_FILE
 from annotator.rounds.calling import call, options
 from annotator.rounds.step import CurrentRound, Done, Ended, Step, hash_file
@@ -143,8 +144,6 @@ def evaluation_frames(here: CurrentRound) -> Path:
 
 def model_hashes(here: CurrentRound) -> list[str | None]:
     """Of detector and pose model: their content, or the name of what is no file."""
-    from annotator.named_models import SHIPPED, added_models
-
     models = (here.project.config.models.detection, here.model())
     hashes: list[str | None] = []
     for model in models:
@@ -156,8 +155,6 @@ def model_hashes(here: CurrentRound) -> list[str | None]:
 
 
 def _model_hash(here: CurrentRound, model: str) -> str:
-    from annotator.named_models import find_model
-
     path = find_model(here.project.place(model)).path
     return hash_file(path) if path.suffix == ".json" else hash_model(identify(path))
 
@@ -167,7 +164,7 @@ def _models(here: CurrentRound, strategy: str) -> dict[str, Any]:
     if strategy == _UNIFORM:
         return {}
     if model is None:
-        return {"pose": "none"}
+        return {"pose": NO_MODEL}
     return {"detection": detection(here), "pose": model}
 
 
@@ -190,8 +187,10 @@ def _never(here: CurrentRound, pool: Sequence[FolderFrame]) -> tuple[list[Folder
     for row in here.journal.frames("evaluation"):
         if row.seconds is not None:
             kept.setdefault(row.sha256, []).append(row.seconds)
-    near = [frame for frame in pool if _is_near(_frame_row(frame), kept, apart)]
-    rest = [frame for frame in pool if not _is_near(_frame_row(frame), kept, apart)]
+    near: list[FolderFrame] = []
+    rest: list[FolderFrame] = []
+    for frame in pool:
+        (near if _is_near(_frame_row(frame), kept, apart) else rest).append(frame)
     return [*near, *_not_listed(here, rest)], len(near)
 
 
@@ -286,7 +285,5 @@ def _key(frame: FolderFrame) -> tuple[str, int]:
 
 
 POOL = Step("pool", _pool_inputs, _pool, lasting=True)
-EVALUATION = Step(
-    "evaluation", lambda here: {}, _evaluation, lasting=True
-)  # whatever changes: it stays as it was drawn
+EVALUATION = Step("evaluation", lambda here: {}, _evaluation, lasting=True)  # it stays as it was drawn
 CHOOSE = Step("choose", _choose_inputs, _choose)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -73,12 +73,8 @@ def limited(subjects: Subjects, limit: int | None) -> Subjects:
     """With the first sizes only, and of the pool what one more size would take: for a trial."""
     if limit is None or limit >= len(subjects.sizes):
         return subjects
-    sizes = subjects.sizes[:limit]
     pool = subjects.pool[: subjects.sizes[limit]]
-    return Subjects(
-        subjects.name, subjects.skeleton, pool, subjects.held_out, subjects.groups, (*sizes, len(pool)),
-        subjects.is_video,
-    )  # fmt: skip
+    return replace(subjects, pool=pool, sizes=(*subjects.sizes[:limit], len(pool)))
 
 
 def people(data: Path) -> LabelledData:
