@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,14 @@ from annotator.acquisition.strategies import STRATEGIES
 from benchmarks.selection.climbing import Row, climb
 from benchmarks.selection.data_sets import DATA_SETS, limited, people
 from benchmarks.selection.figures import Curves, make_curves
-from benchmarks.selection.learner import CropLearner
+from benchmarks.selection.learner import THRESHOLDS, CropLearner
 from benchmarks.selection.learning import write_start
 from benchmarks.selection.report import data_set_report, draw_curves, overall_report
 from cvat_export.atomic import write_bytes, write_text
 from trainers.training_config import PoseConfig
 
 START_STEPS = 3000
-STEPS = {"cats": 100, "mouse": 100, "lspet": 150}  # the same for any number of labels
+PACE = {"cats": 20.0, "mouse": 20.0, "lspet": 16.5}  # steps of a training by the square root of labels: see the docs
 NETWORK: dict[str, Any] = {  # small enough for a step to take a twentieth of a second
     "network": "lite-fpn",
     "network_options": {"levels": 3, "width": 48},
@@ -63,20 +65,20 @@ def main() -> None:
         write_start(start, people(options.data), _config(PEOPLE), _limited(START_STEPS, options))
     found = {name: _measured(name, start, options) for name in options.only or DATA_SETS}
     for name, curves in found.items():
-        print("\n".join(data_set_report(name, curves, options.seeds)), end="\n\n")
+        print("\n".join(data_set_report(name, curves, options.seeds, options.threshold)), end="\n\n")
     print(overall_report(list(found.values())))
     if options.plot:
-        write_bytes(options.plot, draw_curves(found))
+        write_bytes(options.plot, draw_curves(found, options.threshold))
 
 
 def _measured(name: str, start: Path, options: argparse.Namespace) -> Curves:
     subjects = limited(DATA_SETS[name](options.data), options.limit_sizes)
-    learner = CropLearner(subjects, _config(CONFIGS[name], weights=str(start)), _limited(STEPS[name], options))
-    rows = climb(learner, options.runs / name, list(STRATEGIES), range(options.seeds), _teller(name))
-    return make_curves(rows, list(STRATEGIES), subjects.groups, list(DATA_SETS).index(name))
+    learner = CropLearner(subjects, _config(CONFIGS[name], weights=str(start)), partial(_steps, name, options))
+    rows = climb(learner, options.runs / name, list(STRATEGIES), range(options.seeds), _teller(name, options.threshold))
+    return make_curves(rows, list(STRATEGIES), subjects.groups, options.threshold, list(DATA_SETS).index(name))
 
 
-def _teller(name: str) -> Callable[[Row], None]:
+def _teller(name: str, threshold: str) -> Callable[[Row], None]:
     """Says on stderr what a row gave, and how long it took."""
     last = time.perf_counter()
 
@@ -84,7 +86,7 @@ def _teller(name: str) -> Callable[[Row], None]:
         nonlocal last
         now, last_one = time.perf_counter(), last
         last = now
-        right = sum(row.right) / sum(row.joints)
+        right = sum(row.score.near[threshold]) / sum(row.score.joints)
         print(
             f"{name} {row.strategy} seed {row.seed} {len(row.labelled)} labels: {right:.3f}, {now - last_one:.1f} s",
             file=sys.stderr,
@@ -98,6 +100,10 @@ def _config(settings: dict[str, Any], **more: Any) -> PoseConfig:
     return PoseConfig.model_validate({"data": {"train": "coco_people"}, **settings, **more})
 
 
+def _steps(name: str, options: argparse.Namespace, labels: int) -> int:
+    return _limited(round(PACE[name] * math.sqrt(labels)), options)
+
+
 def _limited(steps: int, options: argparse.Namespace) -> int:
     return min(steps, options.limit_steps or steps)
 
@@ -108,7 +114,8 @@ def _check_settings(options: argparse.Namespace) -> None:
         "people": PEOPLE,
         "configs": CONFIGS,
         "start_steps": _limited(START_STEPS, options),
-        "steps": {name: _limited(steps, options) for name, steps in STEPS.items()},
+        "pace": PACE,
+        "limit_steps": options.limit_steps,
         "limit_sizes": options.limit_sizes,
     }
     path = options.runs / "settings.json"
@@ -124,6 +131,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/selection"))
     parser.add_argument("--only", choices=DATA_SETS, action="append", help="a data set; may be repeated")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threshold", choices=THRESHOLDS, default=THRESHOLDS[0], help="of PCK, of the box's side")
     parser.add_argument("--plot", type=Path, help="write a PNG")
     parser.add_argument("--limit-steps", type=int, help="of any training, for a trial")
     parser.add_argument("--limit-sizes", type=int, help="label so many times, of a smaller pool, for a trial")

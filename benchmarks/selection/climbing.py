@@ -29,17 +29,24 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One training. right, joints: by held-out image, joints within a tenth of the box's longer side, and joints.
+class Score:
+    """Counts by held-out image: labelled joints, and of these, by name of a threshold, those that are near enough.
 
-    chosen: by strategy, the rows that it chose by this model.
+    A threshold is a share of the box's longer side.
     """
+
+    joints: tuple[int, ...]
+    near: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training. score: what it gave. chosen: by strategy, the rows that it chose by this model."""
 
     strategy: str
     seed: int
     labelled: Labelled
-    right: tuple[int, ...]
-    joints: tuple[int, ...]
+    score: Score
     chosen: Mapping[str, Labelled]
 
 
@@ -55,8 +62,8 @@ class Learner(Protocol):
         """Drawn uniformly."""
         ...
 
-    def score(self, labelled: Labelled, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Train on these and measure on what is held out: `right` and `joints` of a row."""
+    def score(self, labelled: Labelled, seed: int) -> Score:
+        """Train on these and measure on what is held out."""
         ...
 
     def choose(self, choice: Choice) -> Labelled:
@@ -100,18 +107,21 @@ def kept(path: Path, make: Callable[[], Row]) -> Row:
         strategy=content["strategy"],
         seed=content["seed"],
         labelled=tuple(content["labelled"]),
-        right=tuple(content["right"]),
-        joints=tuple(content["joints"]),
-        chosen={name: tuple(rows) for name, rows in content["chosen"].items()},
+        score=Score(tuple(content["score"]["joints"]), _tuples(content["score"]["near"])),
+        chosen=_tuples(content["chosen"]),
     )
+
+
+def _tuples(content: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(values) for name, values in content.items()}
 
 
 def _start(learner: Learner, strategies: Sequence[str], seed: int) -> Row:
     labelled = learner.first(seed)
-    right, joints = learner.score(labelled, seed)
+    score = learner.score(labelled, seed)
     count = learner.sizes[1] - learner.sizes[0]
     chosen = {name: learner.choose(Choice(name, labelled, (), count, seed)) for name in strategies}
-    return Row(START, seed, labelled, right, joints, chosen)
+    return Row(START, seed, labelled, score, chosen)
 
 
 def _steps(learner: Learner, folder: Path, strategy: str, start: Row) -> Iterator[Row]:
@@ -125,12 +135,12 @@ def _steps(learner: Learner, folder: Path, strategy: str, start: Row) -> Iterato
 
 def _later(learner: Learner, strategy: str, before: Row, count: int) -> Row:
     labelled = (*before.labelled, *before.chosen[strategy])
-    right, joints = learner.score(labelled, before.seed)
+    score = learner.score(labelled, before.seed)
     choice = Choice(strategy, labelled, before.labelled, count, before.seed)
     chosen = {strategy: learner.choose(choice)} if count else {}
-    return Row(strategy, before.seed, labelled, right, joints, chosen)
+    return Row(strategy, before.seed, labelled, score, chosen)
 
 
 def _whole(learner: Learner, seed: int) -> Row:
     labelled = tuple(range(learner.sizes[-1]))
-    return Row(WHOLE, seed, labelled, *learner.score(labelled, seed), chosen={})
+    return Row(WHOLE, seed, labelled, learner.score(labelled, seed), chosen={})

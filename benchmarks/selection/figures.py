@@ -32,7 +32,9 @@ class Curves:
     resampled: Mapping[str, Floats]
 
 
-def make_curves(rows: Sequence[Row], strategies: Sequence[str], groups: npt.NDArray[np.intp], seed: int = 0) -> Curves:
+def make_curves(
+    rows: Sequence[Row], strategies: Sequence[str], groups: npt.NDArray[np.intp], threshold: str, seed: int = 0
+) -> Curves:
     """groups: of the held-out images. seed: of the resampling; data sets have nothing to do with each other."""
     by_key = {(row.strategy, row.seed, len(row.labelled)): row for row in rows}
     seeds = sorted({row.seed for row in rows})
@@ -44,8 +46,8 @@ def make_curves(rows: Sequence[Row], strategies: Sequence[str], groups: npt.NDAr
     found = {}
     for strategy in strategies:
         table = [[by_key[names.get(size, strategy), one, size] for size in sizes] for one in seeds]
-        right = np.array([[sum_by_group(row.right, groups, count) for row in line] for line in table])
-        joints = np.array([[sum_by_group(row.joints, groups, count) for row in line] for line in table])
+        right = np.array([[sum_by_group(row.score.near[threshold], groups, count) for row in line] for line in table])
+        joints = np.array([[sum_by_group(row.score.joints, groups, count) for row in line] for line in table])
         shares = (right @ draws.T) / (joints @ draws.T)  # (seeds, sizes, resamples)
         found[strategy] = np.einsum("nkr,rn->rk", shares, weights) / len(seeds)
     return Curves(

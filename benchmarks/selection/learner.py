@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from annotator.acquisition.pool import Floats, Indices, Pool
+from annotator.acquisition.pool import Bools, Floats, Indices, Pool
 from annotator.acquisition.strategies import STRATEGIES, Wish
 from annotator.frame_selection import NEEDS_NO_DOUBTS, NEEDS_NO_MODEL
 from annotator.pose_model import PoseModel
 from annotator.predictions import Prediction
-from benchmarks.selection.climbing import Choice, Labelled
+from benchmarks.selection.climbing import Choice, Labelled, Score
 from benchmarks.selection.data_sets import Subjects
 from benchmarks.selection.learning import learn, learning_view
 from benchmarks.selection.looking import Views, blind_pool, cut_views, doubts, make_pool, propose
@@ -28,16 +28,20 @@ from trainers.runtimes import Execution
 from trainers.runtimes.checkpoint_session import run_checkpoint
 from trainers.samples import SampleView
 from trainers.training_config import PoseConfig
-from trainers.validation import PCK_THRESHOLD, score_estimates
+from trainers.validation import score_estimates
 
 AGAINST = ("disagreement",)  # strategies that are given a second model: that of the step before
+THRESHOLDS = ("0.1", "0.05")  # of the box's longer side
 _BATCH = 16
 
 
 class CropLearner:
-    """See `climbing.Learner`. config.weights: the checkpoint that every training begins from."""
+    """See `climbing.Learner`. config.weights: the checkpoint that every training begins from.
 
-    def __init__(self, subjects: Subjects, config: PoseConfig, steps: int) -> None:
+    steps: of a training on so many labels.
+    """
+
+    def __init__(self, subjects: Subjects, config: PoseConfig, steps: Callable[[int], int]) -> None:
         assert config.weights is not None
         self.sizes: Sequence[int] = subjects.sizes
         self._subjects, self._config, self._steps = subjects, config, steps
@@ -52,12 +56,12 @@ class CropLearner:
         pool = blind_pool(self.sizes[-1], ())
         return tuple(pick.index for pick in STRATEGIES["uniform"](pool, Wish(self.sizes[0], seed)))
 
-    def score(self, labelled: Labelled, seed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def score(self, labelled: Labelled, seed: int) -> Score:
         """See `Learner`."""
         model, view = self._model(labelled, seed), self._held_out
         batches = np.split(self._held_out_pixels, range(_BATCH, len(view), _BATCH))
         parts = [decode_outputs(model.card, run_model(model.card, model.session, batch)) for batch in batches]
-        return right_and_joints(view, joined(parts))
+        return count_near(view, joined(parts))
 
     def choose(self, choice: Choice) -> Labelled:
         """See `Learner`."""
@@ -78,7 +82,7 @@ class CropLearner:
         if not labelled:
             return as_model(read_checkpoint(self._start))
         config = self._config.model_copy(update={"seed": seed})
-        return as_model(learn(self._learnt, sorted(labelled), config, self._steps))
+        return as_model(learn(self._learnt, sorted(labelled), config, self._steps(len(labelled))))
 
     def _propose(self, labelled: Labelled, seed: int) -> tuple[Prediction, ...]:
         return tuple(propose(self._model(labelled, seed), self._views, np.arange(self.sizes[-1])))
@@ -106,13 +110,18 @@ class CropLearner:
         return np.stack([self._held_out.plain(row).pixels for row in range(len(self._held_out))])
 
 
-def right_and_joints(view: SampleView, estimates: InputJoints) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """By sample: labelled joints within a tenth of the box's longer side, and labelled joints."""
+def count_near(view: SampleView, estimates: InputJoints) -> Score:
+    """The view's samples, measured against their labels."""
     instances = [sample.instance for sample in view.store.samples]
     labelled = np.stack([instance.labelled for instance in instances])
+    sides = longer_sides(np.stack([instance.bbox_xyxy for instance in instances]))
     off = distances(score_estimates(view, estimates).xy, np.stack([instance.xy for instance in instances]), labelled)
-    near = off <= PCK_THRESHOLD * longer_sides(np.stack([instance.bbox_xyxy for instance in instances]))[:, None]
-    return tuple((labelled & near).sum(axis=1).tolist()), tuple(labelled.sum(axis=1).tolist())
+    near = {name: labelled & (off <= float(name) * sides[:, None]) for name in THRESHOLDS}
+    return Score(_counts(labelled), {name: _counts(found) for name, found in near.items()})
+
+
+def _counts(found: Bools) -> tuple[int, ...]:
+    return tuple(found.sum(axis=1).tolist())
 
 
 def as_model(checkpoint: Checkpoint) -> PoseModel:

@@ -25,9 +25,9 @@ BASE = "uniform"
 _COLOURS = {"hybrid": "C3", "uncertain": "C1", "disagreement": "C4", "diverse": "C2", BASE: "0.25"}
 
 
-def data_set_report(name: str, curves: Curves, seeds: int) -> Iterator[str]:
+def data_set_report(name: str, curves: Curves, seeds: int, threshold: str) -> Iterator[str]:
     """Accuracies, differences, and what it takes to be nearly as good as with all labels."""
-    yield f"{name}: PCK@0.1 by labels, the mean over {seeds} seeds\n"
+    yield f"{name}: PCK@{threshold} by labels, the mean over {seeds} seeds\n"
     yield markdown(["strategy", *map(str, curves.sizes)], list(_accuracy_rows(curves)))
     yield f"\n{name}: difference to {BASE}\n"
     middle = list(map(str, curves.sizes[1:-1]))
@@ -56,7 +56,7 @@ def summary_table(summary: Summary, total: int | None = None) -> str:
     return markdown([*header, *(["labels"] if total else [])], rows)
 
 
-def draw_curves(found: Mapping[str, Curves]) -> bytes:
+def draw_curves(found: Mapping[str, Curves], threshold: str) -> bytes:
     """A PNG: a panel a data set, a line a strategy with a band for its interval."""
     from matplotlib.figure import Figure
 
@@ -65,7 +65,7 @@ def draw_curves(found: Mapping[str, Curves]) -> bytes:
     for axes, (name, curves) in zip(panels, found.items(), strict=True):
         _draw_panel(axes, curves)
         axes.set_title(name)
-    panels[0].set_ylabel("PCK@0.1 on held-out images")
+    panels[0].set_ylabel(f"PCK@{threshold} on held-out images")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     stream = io.BytesIO()

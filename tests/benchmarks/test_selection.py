@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.selection.climbing import START, WHOLE, Choice, Row, climb
+from benchmarks.selection.climbing import START, WHOLE, Choice, Row, Score, climb
 from benchmarks.selection.figures import (
     accuracies,
     area,
@@ -41,7 +41,7 @@ class Counting:
     def score(self, labelled, seed):
         self.calls.append(("score", labelled, seed))
         odd = sum(row % 2 for row in labelled)
-        return (min(10, len(labelled) // 2 + odd // 3),) * IMAGES, (10,) * IMAGES
+        return Score((10,) * IMAGES, {"0.1": (min(10, len(labelled) // 2 + odd // 3),) * IMAGES})
 
     def choose(self, choice):
         self.calls.append(("choose", choice))
@@ -162,8 +162,10 @@ def _curves(gain, seeds=4, noise=0.0, images=30):
         ]:
             more = gain if name == "hybrid" else 0
             counts = right + more + luck + np.round(noise * rng.standard_normal(images)).astype(int)
-            rows.append(Row(name, seed, tuple(range(size)), tuple(counts.tolist()), (100,) * images, {}))
-    return make_curves(rows, NAMES, np.arange(images))
+            rows.append(
+                Row(name, seed, tuple(range(size)), Score((100,) * images, {"0.1": tuple(counts.tolist())}), {})
+            )
+    return make_curves(rows, NAMES, np.arange(images), "0.1")
 
 
 def test_means_are_those_of_the_rows():
@@ -193,14 +195,18 @@ def test_all_strategies_share_both_ends():
 
 def test_images_of_a_group_are_drawn_together():
     rows = [
-        Row(name, 0, tuple(range(size)), (10, 10, 0, 0), (10,) * 4, {})
+        Row(name, 0, tuple(range(size)), Score((10,) * 4, {"0.1": (10, 10, 0, 0)}), {})
         for name, size in [(START, 2), ("uniform", 4), (WHOLE, 8)]
     ]
-    alone = accuracies(make_curves(rows, ["uniform"], np.arange(4)), "uniform")[1]
-    together = accuracies(make_curves(rows, ["uniform"], np.array([0, 0, 1, 1])), "uniform")[1]
+    alone = accuracies(make_curves(rows, ["uniform"], np.arange(4), "0.1"), "uniform")[1]
+    together = accuracies(make_curves(rows, ["uniform"], np.array([0, 0, 1, 1]), "0.1"), "uniform")[1]
     assert alone.value == together.value == 0.5
     assert (together.low, together.high) == (0, 1)
-    assert set(make_curves(rows, ["uniform"], np.array([0, 0, 1, 1])).resampled["uniform"].ravel()) == {0, 0.5, 1}
+    assert set(make_curves(rows, ["uniform"], np.array([0, 0, 1, 1]), "0.1").resampled["uniform"].ravel()) == {
+        0,
+        0.5,
+        1,
+    }
 
 
 def test_over_data_sets_areas_are_averaged_and_shares_multiplied():
@@ -214,7 +220,7 @@ def test_over_data_sets_areas_are_averaged_and_shares_multiplied():
 
 def test_the_report_has_a_line_a_strategy():
     curves = _curves(5, noise=2.0)
-    text = "\n".join(data_set_report("cats", curves, 4)) + overall_report([curves, curves])
+    text = "\n".join(data_set_report("cats", curves, 4, "0.1")) + overall_report([curves, curves])
     assert text.count("\n| hybrid |") == 4
     assert text.count("\n| uniform |") == 3  # has no difference to itself
     assert "nan" not in text
@@ -222,4 +228,4 @@ def test_the_report_has_a_line_a_strategy():
 
 def test_the_plot_is_a_png():
     pytest.importorskip("matplotlib")
-    assert draw_curves({"cats": _curves(5), "mouse": _curves(0)}).startswith(b"\x89PNG")
+    assert draw_curves({"cats": _curves(5), "mouse": _curves(0)}, "0.1").startswith(b"\x89PNG")

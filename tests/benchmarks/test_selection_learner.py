@@ -56,7 +56,7 @@ def start(subjects, tmp_path_factory):
 
 @pytest.fixture
 def learner(subjects, start):
-    return CropLearner(subjects, _config(CONFIGS["cats"], weights=str(start), batch_size=4), STEPS)
+    return CropLearner(subjects, _config(CONFIGS["cats"], weights=str(start), batch_size=4), lambda labels: STEPS)
 
 
 def test_the_start_is_made_once(subjects, start):
@@ -119,10 +119,10 @@ def test_each_strategy_chooses_of_the_rest(learner, strategy):
 
 
 def test_scores_count_joints(learner):
-    right, joints = learner.score((0, 1, 2), 0)
-    assert joints == (3,) * 4
-    assert all(0 <= one <= 3 for one in right)
-    assert learner.score((0, 1, 2), 0) == (right, joints)
+    score = learner.score((0, 1, 2), 0)
+    assert score.joints == (3,) * 4
+    assert all(0 <= fewer <= more <= 3 for fewer, more in zip(score.near["0.05"], score.near["0.1"], strict=True))
+    assert learner.score((0, 1, 2), 0) == score
 
 
 def test_a_trial_is_smaller(subjects):
