@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -199,8 +198,3 @@ def _check_training(train: Mapping[str, Any], path: Path) -> None:
         whole.model_validate_json(json.dumps({"train": {**train, "data": {"train": ["labels.json"]}}}, default=str))
     except ValidationError as error:
         raise AnnotatorError(f"{path}: {describe_problems(error, whole)}") from error
-
-
-def fingerprint(value: Any) -> str:
-    """Of plain values: what tells that nothing has changed."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -81,9 +81,16 @@ def check_truth(dataset: Dataset, rows: Iterable[Mapping[str, Any]], where: str)
             )
 
 
-def divide(frames: Sequence[LabelledFrame], roles: Sequence[FrameRow], apart_seconds: float) -> Division:
+def divide(
+    frames: Sequence[LabelledFrame],
+    drawn: Mapping[str, PicturePrint],
+    roles: Sequence[FrameRow],
+    apart_seconds: float,
+) -> Division:
     """Divide labelled frames. roles: the frames of the journal; those of the evaluation set are measured by.
 
+    drawn: name -> picture of all frames of that set, whether people have finished them or not: what is learnt from now
+    may be measured by them later.
     An image of a training that is the same as one of the evaluation set, or looks the same, or is of the same video
     and nearer to one than `apart_seconds`, is left out; so is an import of an evaluation frame: that set is people's
     own work in this project, and nothing else.
@@ -92,7 +99,7 @@ def divide(frames: Sequence[LabelledFrame], roles: Sequence[FrameRow], apart_sec
     held_out = {key for key, row in known.items() if row.role == "evaluation"}
     evaluation = [frame for frame in frames if frame.key in held_out and frame.origin == "pulled"]
     others = [frame for frame in frames if not (frame.key in held_out and frame.origin == "pulled")]
-    reasons = _likenesses(others, evaluation)
+    reasons = _likenesses(others, drawn)
     times = [row for row in roles if row.role == "evaluation" and row.seconds is not None]
     training: dict[str, list[LabelledImage]] = defaultdict(list)
     left_out = []
@@ -144,22 +151,22 @@ def without_proposals(frame: LabelledFrame, proposed: Proposed) -> tuple[Labelle
     return replace(frame, image=replace(frame.image, instances=kept)), notes
 
 
-def _likenesses(others: Sequence[LabelledFrame], evaluation: Sequence[LabelledFrame]) -> dict[int, str]:
+def _likenesses(others: Sequence[LabelledFrame], drawn: Mapping[str, PicturePrint]) -> dict[int, str]:
     """Which of the others show the picture of an evaluation frame, and why that is said."""
-    files = {frame.print.sha256: frame.image.file_name for frame in evaluation}
+    files = {one.sha256: name for name, one in drawn.items()}
     found = {
         number: f"the same picture as {files[frame.print.sha256]}, which is kept for measuring"
         for number, frame in enumerate(others)
         if frame.print.sha256 in files
     }
-    if not (others and evaluation):
+    if not (others and drawn):
         return found
-    together = [*others, *evaluation]
-    for first, twins in alike(np.stack([frame.print.cells for frame in together])):
+    names, together = list(drawn), [*(frame.print for frame in others), *drawn.values()]
+    for first, twins in alike(np.stack([one.cells for one in together])):
         for second in twins.tolist():
             low, high = sorted((first, second))
             if low < len(others) <= high:
-                name = together[high].image.file_name
+                name = names[high - len(others)]
                 found.setdefault(low, f"looks the same as {name}, which is kept for measuring")
     return found
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from annotator.curve_report import CurveRow, write_curve_report
 from annotator.evaluated_poses import ModelRequest, Poses, estimate_poses
 from annotator.evaluation import Compared, compare, read_truth
+from annotator.evaluation_tables import figures_as_json, without_nan
 from annotator.gate import Verdict, judge
 from annotator.learning_curve import Point, advise, fit_curve
 from annotator.pose_model import load_pose_model
@@ -34,7 +35,6 @@ FIGURES = {"PCK": "PCK@0.1", "AP": "OKS AP", "OKS": "mean OKS"}
 MORE_LABELS = 100
 ENOUGH_VIDEOS = 10  # of fewer the bootstrap's intervals are too narrow
 _NONE = np.zeros(0)
-_DIGITS = 6
 
 
 def _gate_inputs(here: CurrentRound) -> dict[str, Any]:
@@ -60,14 +60,14 @@ def _gate(here: CurrentRound, folder: Path) -> Done:
     difference = _difference(compared, figure)
     verdict = judge(difference, speed_ratio(str(model), old) if old else None, FIGURES[figure])
     content = {**_as_json(compared, difference, verdict, figure), "notes": _notes(here, compared)}
-    write_text(folder / GATE_FILE, json.dumps(content, indent=1) + "\n")
+    write_text(folder / GATE_FILE, json.dumps(without_nan(content), indent=1) + "\n")
     value = compared[0].evaluation.figures[figure]
     figures = {
         "accepted": verdict.accepted,
         "reason": verdict.reason,
         "model": here.relative(model),
         "figure": figure,
-        **{name: _rounded(number) for name, number in asdict(value).items()},
+        **without_nan(asdict(value)),
         "evaluation": _evaluation_hash(here),
         "labels": here.done("sort").figures["training_images"],
     }
@@ -108,12 +108,9 @@ def _as_json(
     """Figures of all models; resamples of the new one, which the learning curve is fitted to."""
     return {
         "verdict": asdict(verdict),
-        "figures": {
-            role: {name: _numbers(asdict(value)) for name, value in one.evaluation.figures.items()}
-            for role, one in zip(("new", "old"), compared, strict=False)
-        },
-        "difference": None if difference is None else _numbers(asdict(difference.interval)),
-        "resampled": [_rounded(value) for value in compared[0].evaluation.resampled.get(figure, _NONE).tolist()],
+        "figures": {role: figures_as_json(one.evaluation) for role, one in zip(("new", "old"), compared, strict=False)},
+        "difference": None if difference is None else asdict(difference.interval),
+        "resampled": compared[0].evaluation.resampled.get(figure, _NONE).tolist(),
     }
 
 
@@ -137,8 +134,8 @@ def _curve(here: CurrentRound, folder: Path) -> Done:
     folder.mkdir(parents=True, exist_ok=True)
     rows, points = [], []
     for gate in here.every("gate"):
-        if gate.figures["evaluation"] != _evaluation_hash(here) or gate.figures["value"] is None:
-            continue  # somebody has corrected the set since: figures of then and now do not compare
+        if not _is_comparable(gate.figures, here.done("gate").figures):
+            continue
         content = json.loads((here.project.root / gate.folder / GATE_FILE).read_text("utf-8"))
         rows.append(_curve_row(gate.round, gate.figures, content))
         if content["resampled"]:
@@ -147,10 +144,15 @@ def _curve(here: CurrentRound, folder: Path) -> Done:
     curve = fit_curve(points, seed=here.project.config.seed)
     labels = here.done("gate").figures["labels"]
     advice = advise(curve, labels, MORE_LABELS)
-    figure = FIGURES[here.project.config.gate.figure]
+    figure = FIGURES[here.done("gate").figures["figure"]]
     write_curve_report(folder / "report.html", rows, curve, advice, figure, MORE_LABELS)
-    gain = None if curve is None else _numbers(asdict(curve.gain(labels, MORE_LABELS)))
+    gain = None if curve is None else without_nan(asdict(curve.gain(labels, MORE_LABELS)))
     return Done({"labels": labels, "more": MORE_LABELS, "gain": gain, "advice": advice}, [])
+
+
+def _is_comparable(then: Figures, now: Figures) -> bool:
+    """Whether a round was measured by the same figure and labels, which somebody may have corrected since."""
+    return then["value"] is not None and all(then[key] == now[key] for key in ("figure", "evaluation"))
 
 
 def _curve_row(number: int, figures: Figures, content: Mapping[str, Any]) -> CurveRow:
@@ -167,15 +169,6 @@ def _curve_row(number: int, figures: Figures, content: Mapping[str, Any]) -> Cur
 
 def _interval(numbers: Mapping[str, Any]) -> Interval:
     return Interval(*(float("nan") if numbers[name] is None else numbers[name] for name in ("value", "low", "high")))
-
-
-def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _rounded(value) for name, value in values.items()}
-
-
-def _rounded(value: float) -> float | None:
-    """As files hold it: None for what is no number."""
-    return None if np.isnan(value) else round(float(value), _DIGITS)
 
 
 GATE = Step("gate", _gate_inputs, _gate)

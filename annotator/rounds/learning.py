@@ -12,8 +12,8 @@ import yaml
 
 from annotator.change_rows import read_changes
 from annotator.errors import AnnotatorError
-from annotator.project import fingerprint
 from annotator.rounds.calling import call
+from annotator.rounds.choosing import evaluation_frames
 from annotator.rounds.correcting import CORRECTED, OUT
 from annotator.rounds.step import CurrentRound, Done, Step, hash_file
 from annotator.truth import (
@@ -29,8 +29,9 @@ from annotator.truth import (
 from cvat_export.atomic import write_bytes, write_json_lines, write_text
 from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
+from frame_tools.images import read_manifest
 from trainers.image_files import ImageRef
-from trainers.near_doubles import picture_print
+from trainers.near_doubles import PicturePrint, picture_print
 from trainers.splits import image_groups
 
 PULLED = "pulled"
@@ -51,7 +52,7 @@ def _sort(here: CurrentRound, folder: Path) -> Done:
     """Divide everything that people made into what is learnt from and what is measured by."""
     folder.mkdir(parents=True, exist_ok=True)
     frames, left_out = _labelled_frames(here)
-    division = divide(frames, here.journal.frames(), here.project.config.frames.apart_seconds)
+    division = divide(frames, _drawn(here), here.journal.frames(), here.project.config.frames.apart_seconds)
     outputs = [folder / EVALUATION_FILE, *(folder / f"{origin}.json" for origin in division.training)]
     _write_labels(here, folder / EVALUATION_FILE, division.evaluation)
     for origin, images in division.training.items():
@@ -88,6 +89,12 @@ def _labelled_frames(here: CurrentRound) -> tuple[list[LabelledFrame], list[Left
             frames.append(kept)
             left_out += notes
     return frames, left_out
+
+
+def _drawn(here: CurrentRound) -> dict[str, PicturePrint]:
+    """The pictures of the evaluation set."""
+    folder = evaluation_frames(here)
+    return {entry.file: picture_print(ImageRef(folder / entry.file)) for entry in read_manifest(folder)}
 
 
 def _check_unchanged(here: CurrentRound) -> None:
@@ -170,7 +177,7 @@ def _check(here: CurrentRound, folder: Path) -> Done:
 
 def _train_inputs(here: CurrentRound) -> dict[str, Any]:
     config = here.project.config
-    return {"labels": here.done("sort").outputs, "settings": fingerprint(config.train), "seed": config.seed}
+    return {"labels": here.done("sort").outputs, "settings": config.train, "seed": config.seed}
 
 
 def _train(here: CurrentRound, folder: Path) -> Done:

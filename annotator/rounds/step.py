@@ -46,8 +46,8 @@ class Ended:
 class Step:
     """inputs: all that the result depends on, as plain values. run: into a folder, begun anew or gone on with.
 
-    lasting: whether what an earlier round has made serves as long as its
-    inputs are the same. folder: where it always writes, below the project; a folder of the round by default.
+    lasting: whether what an earlier round has made serves as long as its inputs are the same. folder: where it always
+    writes, below the project; a folder of the round by default.
     """
 
     name: str

@@ -57,12 +57,19 @@ def frame(tmp_path):
     return make
 
 
+def split(frames, roles, apart_seconds):
+    """With the evaluation frames among the pulled as all that were drawn."""
+    held_out = {one.file for one in roles if one.role == "evaluation"}
+    drawn = {f.image.file_name: f.print for f in frames if f.origin == "pulled" and f.image.file_name in held_out}
+    return divide(frames, drawn, roles, apart_seconds)
+
+
 def names(images):
     return [image.file_name for image in images]
 
 
 def test_frames_go_where_the_journal_says(frame):
-    found = divide([frame(name(0)), frame(name(50))], [row(0, "evaluation"), row(50, "selected")], 1.0)
+    found = split([frame(name(0)), frame(name(50))], [row(0, "evaluation"), row(50, "selected")], 1.0)
     assert names(found.evaluation) == [name(0)]
     assert {origin: names(images) for origin, images in found.training.items()} == {"pulled": [name(50)]}
     assert not found.left_out
@@ -83,25 +90,33 @@ def test_a_picture_of_the_evaluation_set_never_trains_under_another_name(frame, 
     image = pixels(1)
     kept = frame(name(0), image=image)
     copy = frame("holiday.jpg", "import-1", image=make(image), quality=quality)
-    found = divide([kept, copy], [row(0, "evaluation")], 1.0)
+    found = split([kept, copy], [row(0, "evaluation")], 1.0)
     assert not found.training
     (left,) = found.left_out
     assert (left.file_name, left.origin) == ("holiday.jpg", "import-1") and name(0) in left.reason
 
 
+def test_a_picture_of_an_evaluation_frame_that_nobody_has_finished_never_trains(frame):
+    """It may be measured by in the next round, and the old model is measured again then."""
+    image = pixels(1)
+    copy = frame("holiday.jpg", "import-1", image=image, quality=60)
+    found = divide([copy], {name(0): frame(name(0), image=image).print}, [row(0, "evaluation")], 1.0)
+    assert not found.training and name(0) in found.left_out[0].reason
+
+
 def test_an_import_of_an_evaluation_frame_is_neither_learnt_from_nor_measured_by(frame):
     theirs = frame(name(0), "import-1", seed=5)  # even with other pixels
-    found = divide([frame(name(0)), theirs], [row(0, "evaluation")], 1.0)
+    found = split([frame(name(0)), theirs], [row(0, "evaluation")], 1.0)
     assert names(found.evaluation) == [name(0)] and not found.training
     assert "kept for measuring" in found.left_out[0].reason
-    alone = divide([theirs], [row(0, "evaluation")], 1.0)
+    alone = split([theirs], [row(0, "evaluation")], 1.0)
     assert not alone.evaluation and not alone.training
 
 
 @pytest.mark.parametrize(("pts", "video", "learnt"), [(9, VIDEO, False), (10, VIDEO, True), (9, OTHER, True)])
 def test_neighbours_in_time_are_left_out(frame, pts, video, learnt):
     roles = [row(0, "evaluation"), row(pts, "selected", video)]
-    found = divide([frame(name(0)), frame(name(pts, video))], roles, 1.0)
+    found = split([frame(name(0)), frame(name(pts, video))], roles, 1.0)
     assert bool(found.training) is learnt
     assert bool(found.left_out) is not learnt
 
@@ -111,7 +126,7 @@ def test_pictures_that_only_resemble_are_learnt_from(frame):
     room = pixels(3)
     moved = room.copy()
     moved[160:360, 240:360] = 255 - moved[160:360, 240:360]
-    found = divide([frame(name(0), image=room), frame(name(50), image=moved)], [row(0, "evaluation"), row(50)], 1.0)
+    found = split([frame(name(0), image=room), frame(name(50), image=moved)], [row(0, "evaluation"), row(50)], 1.0)
     assert names(found.training["pulled"]) == [name(50)]
 
 
@@ -128,7 +143,7 @@ def test_whatever_is_labelled_no_frame_is_on_both_sides(roles, imported):
         looks = PicturePrint(one.file, rng.integers(0, 255, CELLS * CELLS).astype(np.uint8))
         origin = "import-1" if is_import else "pulled"
         frames.append(LabelledFrame(origin, LabelledImage(one.file, 24, 24, (instance(),)), looks))
-    found = divide(frames, rows, 1.0)
+    found = split(frames, rows, 1.0)
     learnt = {file for images in found.training.values() for file in names(images)}
     held_out = {one.file for one in rows if one.role == "evaluation"}
     assert not learnt & held_out
