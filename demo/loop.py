@@ -18,6 +18,7 @@ import yaml
 
 from annotator.credentials import find_login
 from cvat_export.coco import read_coco
+from cvat_export.dataset import Dataset
 from demo.correction import Work
 from demo.cvat_standin import StandInServer
 from demo.program import run_annotator
@@ -26,6 +27,7 @@ from demo.truth import Truth
 from trainers.metrics.bootstrap import Interval, interval
 
 PROJECT = "loop"
+BROKEN_LABEL = "train_137.jpg"  # of the cats: all its joints lie in one point
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,7 @@ def cat_loop(folder: Path, data: Path) -> Loop:
         },
     }
     init = ("--skeleton", "cat16", "--category", parts[0].categories[0].name, "--images", str(images))
-    truth = Truth.of(type(parts[0])(parts[0].categories, tuple(labelled)))
-    return Loop("cats", truth, init, settings)
-
-
-BROKEN_LABEL = "train_137.jpg"  # all its joints lie in one point
+    return Loop("cats", Truth.of(Dataset(parts[0].categories, tuple(labelled))), init, settings)
 
 
 def run_loop(loop: Loop, folder: Path, rounds: int, step: Callable[[Path], None] | None = None) -> Work:
