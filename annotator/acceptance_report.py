@@ -18,7 +18,8 @@ from annotator.acceptance_tables import (
 )
 from annotator.correction_cost import Costs
 from annotator.proposal_outcomes import Outcome
-from annotator.report import bullets, charts, curves, histogram, section, stacked_bars, table, write_page
+from annotator.report import bullets, section, table, write_page
+from annotator.report_charts import charts, curves, histogram, stacked_bars
 from cvat_export.changes import Fate
 
 _FAR_SIGMAS = 10.0  # the end of the histogram, which holds all beyond it

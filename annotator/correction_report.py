@@ -10,15 +10,17 @@ import numpy as np
 
 from annotator.acceptance import joint_tallies
 from annotator.acceptance_tables import JOINT_LEAD, tally_table
-from annotator.change_rows import Row, change_lines
-from annotator.proposal_outcomes import Round
-from annotator.report import PICTURES, Tile, contact_sheet, section, table, write_page
+from annotator.change_rows import CONFIRMED_EMPTY, Row, change_lines
+from annotator.job_links import job_links
+from annotator.proposal_outcomes import NOBODY, Round, video_facet
+from annotator.report import PICTURES, REPORT_FILE, Tile, contact_sheet, section, table, write_page
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Dataset
 from cvat_export.drawing import DrawingStyle, draw_instances
 from cvat_export.instance_rows import parse_row
 from frame_tools.errors import FrameToolsError
 from frame_tools.images import encode_image, read_image, shrink
+from trainers.splits import image_groups
 
 MOST_PICTURES = 500
 _PICTURE_SIDE_PX = 1200  # both halves together
@@ -30,8 +32,11 @@ def write_correction_report(out: Path, dataset: Dataset, frames: Sequence[Row], 
     finished = sorted((frame for frame in frames if frame["finished"]), key=lambda frame: -_effort(frame))
     shown = finished[:MOST_PICTURES]
     (out / PICTURES).mkdir(exist_ok=True)
+    names = [image.file_name for image in dataset.images]
+    groups = dict(zip(names, image_groups(dataset.images, "auto", out.name)[0], strict=True))
     with ThreadPoolExecutor() as pool:
-        tiles = [tile for tile in pool.map(lambda frame: _tile(out, dataset, frame), shown) if tile]
+        drawn = pool.map(lambda frame: _tile(out, dataset, frame, groups[frame["file_name"]]), shown)
+        tiles = [tile for tile in drawn if tile is not None]
     summary = {"images finished": len(finished), "images not finished": len(frames) - len(finished), **fates}
     more = f" {len(finished) - len(shown)} more are not shown." if len(finished) > len(shown) else ""
     sections = [
@@ -43,7 +48,7 @@ def write_correction_report(out: Path, dataset: Dataset, frames: Sequence[Row], 
         ),
     ]
     lead = "What people did to the proposals."
-    write_page(out / "report.html", f"Corrections in {out.name}", lead, summary, sections)
+    write_page(out / REPORT_FILE, f"Corrections in {out.name}", lead, summary, sections)
 
 
 def _effort(frame: Row) -> float:
@@ -52,7 +57,7 @@ def _effort(frame: Row) -> float:
     return sum(len(i["joints"]) for i in instances) + 20 * sum(i["fate"] in ("added", "deleted") for i in instances)
 
 
-def _tile(out: Path, dataset: Dataset, frame: Row) -> Tile | None:
+def _tile(out: Path, dataset: Dataset, frame: Row, group: str) -> Tile | None:
     try:
         pixels = read_image(out / "images" / frame["file_name"]).pixels
     except FrameToolsError:
@@ -68,8 +73,13 @@ def _tile(out: Path, dataset: Dataset, frame: Row) -> Tile | None:
         picture=f"{PICTURES}/{name}",
         title=frame["file_name"],
         lines=tuple(lines),
-        tags=tuple(dict.fromkeys(fates)) or ("empty",),
-        keys={"least changed": _effort(frame)},
+        facets={
+            **video_facet(group, frame["file_name"]),
+            "fate": tuple(dict.fromkeys(fates)) or (CONFIRMED_EMPTY,),
+            "annotator": frame["assignee"] or NOBODY,
+        },
+        keys={"change": _effort(frame)},
+        links=job_links(frame),
     )
 
 

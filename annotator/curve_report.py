@@ -12,7 +12,8 @@ import numpy as np
 
 from annotator.gate import format_difference
 from annotator.learning_curve import Curve
-from annotator.report import charts, section, table, write_page
+from annotator.report import section, table, write_page
+from annotator.report_charts import charts
 from trainers.metrics.bootstrap import Interval
 
 _WIDTH, _HEIGHT = 640, 280

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -21,18 +22,10 @@ from annotator.evaluation_tables import (
     format_figure,
     worst_joint,
 )
-from annotator.report import (
-    PICTURES,
-    Tile,
-    charts,
-    contact_sheet,
-    curves,
-    histogram,
-    section,
-    stacked_bars,
-    table,
-    write_page,
-)
+from annotator.job_links import pulled_links
+from annotator.proposal_outcomes import video_facet
+from annotator.report import PICTURES, REPORT_FILE, Links, Tile, contact_sheet, section, table, write_page
+from annotator.report_charts import charts, curves, histogram, stacked_bars
 from cvat_export.atomic import write_bytes
 from cvat_export.drawing import PREDICTED_COLOUR, TRUTH_COLOUR, DrawingStyle, RgbImage, draw_instances
 from cvat_export.errors import CvatExportError
@@ -54,8 +47,9 @@ def write_evaluation_report(out: Path, findings: Findings, pictures: int) -> Non
     compared, evaluation = findings.compared, findings.compared.evaluation
     (out / PICTURES).mkdir(exist_ok=True)
     order = _worst_first(evaluation)[:pictures]
+    links = pulled_links(compared.data.files)
     with ThreadPoolExecutor() as pool:
-        drawn = pool.map(lambda ranked: _tile(out, compared, *ranked), enumerate(order.tolist()))
+        drawn = pool.map(lambda ranked: _tile(out, compared, links, *ranked), enumerate(order.tolist()))
         tiles = [tile for tile in drawn if tile is not None]
     sections = [
         section("Figures", _figure_table(findings)),
@@ -71,7 +65,7 @@ def write_evaluation_report(out: Path, findings: Findings, pictures: int) -> Non
         sections.insert(0, section("Notes", table(("note",), [(note,) for note in dict.fromkeys(compared.notes)])))
     sections.append(contact_sheet("Subjects, worst first", tiles, lead=_picture_lead(tiles, len(order))))
     lead = f"{compared.name} measured by {compared.truth_name}."
-    write_page(out / "report.html", f"Evaluation of {compared.name}", lead, _summary(compared), sections)
+    write_page(out / REPORT_FILE, f"Evaluation of {compared.name}", lead, _summary(compared), sections)
 
 
 _JOINT_LEAD = "Errors in px are of joints that were estimated; PCK and AUC count what was not as missed."
@@ -174,7 +168,7 @@ def _subject_pck(evaluation: Evaluation) -> npt.NDArray[np.float64]:
     return np.where(counted > 0, right / np.maximum(counted, 1), np.nan)
 
 
-def _tile(out: Path, compared: Compared, number: int, subject: int) -> Tile | None:
+def _tile(out: Path, compared: Compared, links: Mapping[str, Links], number: int, subject: int) -> Tile | None:
     """None where the image is not there."""
     evaluation = compared.evaluation
     row = int(evaluation.subjects.truth[subject])
@@ -194,11 +188,12 @@ def _tile(out: Path, compared: Compared, number: int, subject: int) -> Tile | No
         picture=f"{PICTURES}/{name}",
         title=f"{image.file_name}, subject {place}",
         lines=_lines(evaluation, subject),
-        tags=_tags(evaluation, subject),
-        keys={
-            "OKS": round(float(evaluation.subject_oks[subject]), 4),
-            "area": float(evaluation.truth.area[row]),
+        facets={
+            **video_facet(compared.data.groups[image.file_name], image.file_name),
+            "error": _errors(evaluation, subject),
         },
+        keys=_keys(evaluation, subject),
+        links=links.get(image.file_name, ()),
     )
 
 
@@ -210,7 +205,13 @@ def _lines(evaluation: Evaluation, subject: int) -> tuple[str, ...]:
     return first, f"worst: {worst_joint(evaluation, subject)}"
 
 
-def _tags(evaluation: Evaluation, subject: int) -> tuple[str, ...]:
+def _keys(evaluation: Evaluation, subject: int) -> dict[str, float]:
+    area = evaluation.truth.area[evaluation.subjects.truth[subject]]
+    found = {"OKS": evaluation.subject_oks[subject], "PCK": _subject_pck(evaluation)[subject], "area": area}
+    return {name: round(float(value), 4) for name, value in found.items() if np.isfinite(value)}
+
+
+def _errors(evaluation: Evaluation, subject: int) -> tuple[str, ...]:
     if not evaluation.subjects.found[subject]:
         return ("not found",)
     kinds = (ErrorClass.INVERSION, ErrorClass.SWAP, ErrorClass.MISS)

@@ -11,6 +11,7 @@ from annotator.detector import Detector
 from annotator.errors import AnnotatorError
 from cvat_export.labels import Boxes
 from frame_tools.analysis import CANDIDATES, Analysis, Analyst
+from frame_tools.decoding import DecodedPicture
 from frame_tools.frame import Frame
 from frame_tools.hard_cases import NEED_DETECTION, kinds_of
 from frame_tools.novelty import embed
@@ -68,24 +69,49 @@ class Footage:
         counts = np.array([subjects.count for subjects in found], np.int64)
         return Candidates(rows, embed(thumbnails), sharpness, counts, kinds)
 
+    def figures(self, row: int) -> dict[str, float]:
+        """What the manifest says of the quality of a frame."""
+        table = self.analysis.table
+        figures = {name: float(getattr(table, name)[row]) for name in ("sharpness", "brightness", "contrast", "change")}
+        figures["scene"] = int(table.scene[row]) + 1
+        subjects = (self.subjects or {}).get(row)
+        if subjects is not None:
+            figures["subjects"] = subjects.count
+            if subjects.sharpness is not None:
+                figures["subject_sharpness"] = subjects.sharpness
+        return figures
+
 
 def looks_stride(video: Video) -> int:
     """Every how many'th frame is worth a look where neighbours need not be told apart: about twelve a second."""
     return max(1, round(video.facts.frame_rate / LOOKS_A_SECOND)) if video.facts.frame_rate else 1
 
 
+def candidates_each(videos: int) -> int:
+    """How many frames of a video are kept for comparison where so many share the memory."""
+    return max(_FEWEST_CANDIDATES, CANDIDATES // videos)
+
+
 def look_at(
-    video: Video, span: Span, progress: Progress, stride: int = 1, videos: int = 1, keep_blurred: bool = False
+    video: Video,
+    span: Span,
+    progress: Progress,
+    stride: int = 1,
+    videos: int = 1,
+    keep_blurred: bool = False,
+    watch: Callable[[DecodedPicture], object] | None = None,
 ) -> Footage:
     """One pass over the video, in which every stride'th frame is looked at.
 
-    videos: how many share the memory for candidates. keep_blurred: whether blurred frames may be wanted. Raises
-    AnnotatorError when the span holds no frame.
+    videos: how many share the memory for candidates. keep_blurred: whether blurred frames may be wanted. watch: who
+    else wants to see every picture. Raises AnnotatorError when the span holds no frame.
     """
-    analyst = Analyst(video, max(_FEWEST_CANDIDATES, CANDIDATES // videos), keep_blurred)
+    analyst = Analyst(video, candidates_each(videos), keep_blurred)
     for number, decoded in enumerate(video.pictures(span)):
         if number % stride == 0:
             analyst.look(decoded)
+        if watch is not None:
+            watch(decoded)
         progress(1)
     analysis = analyst.result()
     if not len(analysis.table):

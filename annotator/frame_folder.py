@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from annotator.errors import AnnotatorError
+from annotator.report import REPORT_FILE
 from annotator.run_folder import RunFolder
 from cvat_export.atomic import write_bytes, write_text
 from frame_tools.frame import Frame, frame_file_name
 from frame_tools.images import DEFAULT_QUALITY, MANIFEST_FILE, ManifestEntry, encode_image, manifest_text, shrink
-from frame_tools.video import Video
+from frame_tools.video import FrameMark, Video
 
 ERRORS_FILE = "errors.jsonl"
-REPORT_FILE = "report.html"
 FRAME_NAME = re.compile(r".+-[0-9a-f]{8}--?\d+\.(jpg|png)")
 
 
@@ -41,6 +41,14 @@ class Reason:
 
     text: str
     quality: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TakenFrame:
+    """A frame to be written: where it lies, and why it is taken."""
+
+    mark: FrameMark
+    reason: Reason
 
 
 def frames_run(folder: Path, plan: Mapping[str, Any], extra_outputs: Sequence[str] = ()) -> RunFolder:
@@ -83,6 +91,14 @@ def frame_entry(video: Video, frame: Frame, reason: Reason, suffix: str) -> Mani
 def write_manifest(folder: Path, entries: Iterable[ManifestEntry]) -> None:
     """Write a folder's manifest: last, since it tells that all its frames are there."""
     write_text(folder / MANIFEST_FILE, manifest_text(entries))
+
+
+def remove_others(folder: Path, entries: Iterable[ManifestEntry]) -> None:
+    """Remove frames that an earlier run has written and that are taken no more."""
+    kept = {entry.file for entry in entries}
+    for path in folder.iterdir():
+        if FRAME_NAME.fullmatch(path.name) and path.name not in kept:
+            path.unlink()
 
 
 def write_damage(folder: Path, videos: Iterable[Video]) -> int:

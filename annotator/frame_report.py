@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from annotator.frame_choice import Footage
-from annotator.frame_folder import REPORT_FILE, describe_damage
-from annotator.report import PICTURES, Tile, contact_sheet, section, table, write_page
+from annotator.frame_folder import describe_damage
+from annotator.report import PICTURES, REPORT_FILE, Tile, contact_sheet, section, table, write_page
 from cvat_export.atomic import write_bytes
 from frame_tools.images import ManifestEntry, encode_image, read_image, shrink
 
@@ -40,7 +40,7 @@ def write_frame_report(
     timelines = [timeline_svg(item, by_source[item.video.sha256]) for item in footage]
     lead = "The curve is sharpness; dashed lines are cuts; each mark is a chosen frame, point at it for its reason."
     sections.append(section("Timeline", *timelines, lead=lead))
-    sections.append(contact_sheet("Chosen frames", [_tile(folder, entry) for entry in entries]))
+    sections.append(contact_sheet("Frames, in order of time", [_tile(folder, entry) for entry in entries]))
     lead = "The frames to label, in order of time, and why each was taken."
     write_page(folder / REPORT_FILE, f"Frames in {folder.name}", lead, summary, sections)
 
@@ -109,7 +109,7 @@ def _tile(folder: Path, entry: ManifestEntry) -> Tile:
         picture=f"{PICTURES}/{name}",
         title=entry.file,
         lines=(f"{seconds:.3f} s, frame {entry.ordinal}", entry.reason),
-        tags=(entry.source, _kind(entry.reason)),
+        facets={"video": entry.source, "reason": _kind(entry.reason)},
         keys={"time": seconds, "sharpness": entry.quality.get("sharpness", 0.0)},
         target=entry.file,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -12,16 +12,17 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from annotator.acquisition.likes import with_likes
 from annotator.acquisition.measuring import Measured, Progress, measure, propose
 from annotator.acquisition.pool import SIGNALS, Bools, Pick, Pool
 from annotator.acquisition.strategies import STRATEGIES, Wish
 from annotator.errors import AnnotatorError
 from annotator.estimators import PoseEstimator
-from annotator.frame_folder import ERRORS_FILE, REPORT_FILE, write_manifest
+from annotator.frame_folder import ERRORS_FILE, write_manifest
 from annotator.inputs import BadInput, ImageFile, InputImage, Loader
 from annotator.known_frames import FrameKey, entry_key, file_key
 from annotator.predictions import FrameSource
-from annotator.report import PICTURES
+from annotator.report import PICTURES, REPORT_FILE
 from cvat_export.archive import colliding_names
 from cvat_export.atomic import write_bytes, write_json_lines
 from cvat_export.errors import CvatExportError
@@ -57,7 +58,10 @@ class FolderFrame:
 
 @dataclass(frozen=True)
 class Selecting:
-    """What to select from, and how. against: the model that `estimator` is compared with."""
+    """What to select from, and how. against: the model that `estimator` is compared with.
+
+    like: frames that somebody found hard, of which more is wanted.
+    """
 
     frames: Sequence[FolderFrame]
     labelled: Known
@@ -68,6 +72,7 @@ class Selecting:
     against: PoseEstimator | None
     batch_size: int
     workers: int
+    like: Set[FrameKey] = frozenset()
 
     @cached_property
     def keys(self) -> frozenset[FrameKey]:
@@ -130,7 +135,9 @@ def select(request: Selecting, progress: Bar) -> Selected:
         rows = tuple(frame_of.get(prediction.source) for prediction in measured.predictions)
     labelled = [frame is None or not frame.keys.isdisjoint(request.labelled) for frame in rows]
     pool = _pool(measured, np.array(labelled, bool))
-    picks = STRATEGIES[request.strategy](pool, request.wish)
+    named = {row: frame for row, frame in enumerate(rows) if frame is not None}
+    hard = {row: frame.entry.file for row, frame in named.items() if not frame.keys.isdisjoint(request.like)}
+    picks = with_likes(pool, hard, request.wish, STRATEGIES[request.strategy])
     return Selected(pool, picks, rows, measured, tuple(_notes(request, len(pool.candidates), len(picks))))
 
 
@@ -226,5 +233,7 @@ def _notes(request: Selecting, candidates: int, picked: int) -> Iterable[str]:
     for name, known in (("labelled", request.labelled), ("held out", request.held_out)):
         if known and request.keys.isdisjoint(known):
             yield f"none of the {len(known)} frames that are {name} is among those to select from: check the names"
+    if request.like and request.keys.isdisjoint(request.like):
+        yield f"none of the {len(request.like)} hard frames is among those to select from: nothing is chosen for them"
     if lost := [key for key, ref in request.labelled.items() if ref is None and key not in request.keys]:
         yield f"{len(lost)} labelled frames have no picture here: what they resemble counts as not labelled"

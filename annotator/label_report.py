@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from annotator.report import PICTURES, Tile, charts, contact_sheet, histogram, section, table, write_page
+from annotator.job_links import pulled_links
+from annotator.proposal_outcomes import video_facet
+from annotator.report import PICTURES, REPORT_FILE, Tile, contact_sheet, section, table, write_page
+from annotator.report_charts import charts, histogram
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import LabelledImage
 from cvat_export.drawing import DrawingStyle, RgbImage, draw_instances
@@ -61,7 +64,7 @@ def write_label_report(
     if tiles:
         sections.append(
             contact_sheet(
-                "Found, worst first",
+                "Problems, worst first",
                 tiles,
                 lead="Left is blue, right is orange, a ring is an occluded joint. Each kind has its share of the "
                 f"pictures.{left_out}",
@@ -79,7 +82,7 @@ def write_label_report(
         "warnings": severities["warning"],
     }
     lead = "Rules saw these: hints, not verdicts. An error stops or spoils a training."
-    write_page(out / "report.html", f"Check of {data.category} labels", lead, summary, sections)
+    write_page(out / REPORT_FILE, f"Check of {data.category} labels", lead, summary, sections)
 
 
 def choose_shown(problems: Sequence[Problem], pictures: int) -> list[_Key]:
@@ -108,6 +111,7 @@ class _Painter:
         self, out: Path, data: LabelledData, images: Mapping[str, LabelledImage], twins: Mapping[str, ImageRef]
     ) -> None:
         self.out, self.data, self.images, self.twins = out, data, images, twins
+        self.links = pulled_links(data.files)
 
     def tile(self, number: int, key: _Key, problems: Sequence[Problem]) -> Tile:
         file_name, position = key
@@ -123,7 +127,12 @@ class _Painter:
             picture=f"{PICTURES}/{name}",
             title=f"{file_name}{which}",
             lines=tuple(dict.fromkeys(problem.text for problem in problems)),
-            tags=tuple(dict.fromkeys(tag for problem in problems for tag in (problem.severity, problem.kind))),
+            facets={
+                **video_facet(self.data.groups.get(file_name, ""), file_name),
+                "problem": tuple(dict.fromkeys(problem.kind for problem in problems)),
+                "severity": tuple(dict.fromkeys(problem.severity for problem in problems)),
+            },
+            links=self.links.get(file_name, ()),
         )
 
     def _picture(self, file_name: str, position: int | None, problems: Sequence[Problem]) -> RgbImage | None:

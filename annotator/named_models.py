@@ -27,7 +27,7 @@ SHIPPED = {  # name -> file
     "annotator-pose": _FOLDER / "annotator-pose" / "annotator-pose.xml",
     "annotator-pose-int8": _FOLDER / "annotator-pose" / "annotator-pose-int8.onnx",
 }
-CHECKPOINTS = {"annotator-pose": _FOLDER / "annotator-pose" / "annotator-pose.ckpt"}  # to train on from
+CHECKPOINTS = {name: _FOLDER / name / f"{name}.ckpt" for name in (DEFAULT_DETECTOR, DEFAULT_POSE)}  # to train on from
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,15 @@ import numpy as np
 
 from annotator.inputs import BadInput
 from annotator.predictions import ModelIdentity, Prediction
-from annotator.report import PICTURES, Tile, charts, contact_sheet, histogram, section, table, write_page
+from annotator.proposal_outcomes import video_facet
+from annotator.report import PICTURES, REPORT_FILE, Tile, contact_sheet, section, table, write_page
+from annotator.report_charts import charts, histogram
 from cvat_export.atomic import write_bytes
 from cvat_export.dataset import Category
 from cvat_export.drawing import DrawingStyle, draw_instances
 from cvat_export.suspects import find_suspects
 from frame_tools.images import encode_image, read_image, shrink
+from trainers.splits import image_groups
 
 _PICTURE_SIDE_PX = 960
 
@@ -33,8 +36,9 @@ def write_prediction_report(
     ranked = sorted(predictions, key=lambda p: (len(p.boxes) == 0, -round(p.doubt, 4)))  # stable: then file order
     shown = ranked[:pictures]
     (out / PICTURES).mkdir(exist_ok=True)
+    groups, _ = image_groups([prediction.labelled(category.name) for prediction in shown], "auto", out.name)
     with ThreadPoolExecutor() as pool:
-        tiles = list(pool.map(lambda prediction: _tile(out, prediction, category), shown))
+        tiles = list(pool.map(lambda prediction, group: _tile(out, prediction, category, group), shown, groups))
     subjects = sum(len(prediction.boxes) for prediction in predictions)
     summary = {
         "images": len(predictions),
@@ -56,10 +60,10 @@ def write_prediction_report(
     if bad:
         sections.insert(0, section("Skipped inputs", table(("file", "why"), [(b.file, b.error) for b in bad])))
     lead = "Proposals of the models, not yet seen by anybody. Look for joints on the wrong side and people missed."
-    write_page(out / "report.html", f"Proposals in {out.name}", lead, summary, sections)
+    write_page(out / REPORT_FILE, f"Proposals in {out.name}", lead, summary, sections)
 
 
-def _tile(out: Path, prediction: Prediction, category: Category) -> Tile:
+def _tile(out: Path, prediction: Prediction, category: Category, group: str) -> Tile:
     image = read_image(out / "images" / prediction.file_name)
     # Without joint scores: seventeen numbers a person would hide the pose.
     scored = prediction.labelled(category.name).instances
@@ -77,9 +81,24 @@ def _tile(out: Path, prediction: Prediction, category: Category) -> Tile:
         picture=f"{PICTURES}/{name}",
         title=prediction.file_name,
         lines=tuple(lines),
-        tags=("proposals" if count else "empty", *(("suspect",) if any(suspicions) else ())),
-        keys={"score": round(1 - prediction.doubt, 4) if count else 2, "subjects": count},
+        facets={
+            **video_facet(group, prediction.file_name),
+            "suspect": tuple(dict.fromkeys(suspicion.rule for found in suspicions for suspicion in found)),
+            "subjects": str(count),
+        },
+        keys=_keys(prediction),
     )
+
+
+def _keys(prediction: Prediction) -> dict[str, float]:
+    """Scores are those of the weakest subject and of the weakest joint that was proposed; none where there is none."""
+    scores = prediction.keypoints.scores[prediction.keypoints.visibility > 0]
+    found = {"subjects": float(len(prediction.boxes))}
+    if len(prediction.keypoints):
+        found["mean joint score"] = round(1 - prediction.doubt, 4)
+    if scores.size:
+        found["lowest joint score"] = round(float(scores.min()), 4)
+    return found
 
 
 def _histograms(predictions: Sequence[Prediction]) -> list[str]:

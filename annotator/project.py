@@ -19,6 +19,11 @@ from cvat_export.skeleton import Skeleton, read_skeleton
 from trainers.strict_values import StrictPart, describe_problems
 
 _DECIDED = ("data", "task")  # keys of a training that the loop decides by itself
+_TASKS = {"train": "pose", "detector": "detection"}
+_OURS = {"keep": "last", "pictures_every": 0}  # the gate looks at what the epochs have made, so none is chosen before
+
+
+TrainingPart = Literal["train", "detector"]  # of the project file: of pose models, of detectors
 
 
 class CvatPart(StrictPart):
@@ -44,7 +49,7 @@ class FramesPart(StrictPart):
     pool: int = Field(default=2000, ge=1)
     evaluation: int = Field(default=60, ge=10)
     a_round: int = Field(default=60, ge=1)
-    strategy: Literal["hybrid", "uncertain", "disagreement", "diverse", "uniform"] = "hybrid"
+    strategy: Literal["hybrid", "uncertain", "disagreement", "diverse", "uniform"] = "diverse"
     uniform_share: float = Field(default=0.2, ge=0, le=1)
     apart_seconds: float = Field(default=1.0, ge=0)
     look_at: int = Field(default=2000, ge=1)
@@ -71,7 +76,10 @@ class GatePart(StrictPart):
 
 
 class ProjectConfig(StrictPart):
-    """All of annotator.yaml. train: as the config of `annotator train`, without labels."""
+    """All of annotator.yaml.
+
+    train, detector: as the config of `annotator train`, without labels; None where no detector is trained.
+    """
 
     name: str = Field(min_length=1)
     skeleton: str
@@ -82,6 +90,7 @@ class ProjectConfig(StrictPart):
     frames: FramesPart = FramesPart()
     models: ModelsPart = ModelsPart()
     train: dict[str, Any] = Field(default_factory=dict)
+    detector: dict[str, Any] | None = None
     gate: GatePart = GatePart()
     seed: int = Field(default=0, ge=0)
 
@@ -89,8 +98,14 @@ class ProjectConfig(StrictPart):
     def _check(self) -> ProjectConfig:
         if not (self.videos or self.images):
             raise ValueError("videos: are missing, and so are images: name some of either")
-        if decided := [key for key in _DECIDED if key in self.train]:
-            raise ValueError(f"train.{decided[0]}: is decided by the rounds; leave it out")
+        for part, settings in (("train", self.train), ("detector", self.detector or {})):
+            if decided := [key for key in _DECIDED if key in settings]:
+                raise ValueError(f"{part}.{decided[0]}: is decided by the rounds; leave it out")
+        if self.models.detection is None and self.detector is None:
+            raise ValueError(
+                "detector: is null, and so is models.detection: what finds subjects for the pose model? Write "
+                "detector: {} to train a detector, or models.detection: full-frame where a subject fills the image"
+            )
         return self
 
 
@@ -116,17 +131,30 @@ class Project:
         """As commands take it: a name, or a path that holds anywhere."""
         return self.place(self.config.skeleton)
 
-    def training_weights(self) -> str | None:
-        """What a training begins with: a checkpoint, or `timm`. Raises AnnotatorError where there is none."""
+    @property
+    def training_parts(self) -> tuple[TrainingPart, ...]:
+        """What is trained in a round."""
+        return ("train",) if self.config.detector is None else ("train", "detector")
+
+    def training(self, part: TrainingPart) -> dict[str, Any]:
+        """What a training is asked for, but its labels. Raises AnnotatorError where its weights are not there."""
+        from trainers.ultralytics_networks import is_ultralytics
+
+        settings = {"task": _TASKS[part], **(getattr(self.config, part) or {})}
+        if not is_ultralytics(settings.get("network")):
+            settings["report"] = {**_OURS, **settings.get("report", {})}
+        return settings | {"weights": self._weights(part, settings.get("weights"))}
+
+    def _weights(self, part: TrainingPart, weights: str | None) -> str | None:
+        """What a training begins with: a checkpoint, or `timm`."""
         from annotator.named_models import checkpoint_of
 
-        weights = self.config.train.get("weights")
         if weights is None or weights == "timm":
             return weights
         path = checkpoint_of(self.place(weights))
         if not path.is_file():
             raise AnnotatorError(
-                f"{self.root / PROJECT_FILE}: train.weights: {weights!r} is neither a model of the install nor a file"
+                f"{self.root / PROJECT_FILE}: {part}.weights: {weights!r} is neither a model of the install nor a file"
             )
         return str(path)
 
@@ -182,7 +210,9 @@ def read_project(path: Path) -> ProjectConfig:
         if not isinstance(content, dict):
             raise AnnotatorError(f"{path}: got {type(content).__name__}, expected keys such as skeleton and cvat")
         config = ProjectConfig.model_validate_json(json.dumps(content, default=str))
-        _check_training(config.train, path)
+        _check_training("train", config.train, path)
+        if config.detector is not None:
+            _check_training("detector", config.detector, path)
     except ValidationError as error:
         raise AnnotatorError(f"{path}: {describe_problems(error, ProjectConfig)}") from error
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
@@ -190,11 +220,13 @@ def read_project(path: Path) -> ProjectConfig:
     return config
 
 
-def _check_training(train: Mapping[str, Any], path: Path) -> None:
-    from trainers.training_config import PoseConfig
+def _check_training(part: TrainingPart, settings: Mapping[str, Any], path: Path) -> None:
+    from trainers.training_config import config_kind
 
-    whole = create_model("whole", __base__=StrictPart, train=(PoseConfig, ...))
+    content = {"task": _TASKS[part], **settings, "data": {"train": ["labels.json"]}}
+    fields: dict[str, Any] = {part: (config_kind(content), ...)}
+    whole = create_model("whole", __base__=StrictPart, **fields)
     try:
-        whole.model_validate_json(json.dumps({"train": {**train, "data": {"train": ["labels.json"]}}}, default=str))
+        whole.model_validate_json(json.dumps({part: content}, default=str))
     except ValidationError as error:
         raise AnnotatorError(f"{path}: {describe_problems(error, whole)}") from error

@@ -35,6 +35,7 @@ def command_defaults(path: Path) -> dict[str, dict[str, Any]]:
                 "assignees": cvat.assignees,
             }
         ),
+        "review": _known({**server, "project": cvat.project}),
         "status": _known({**server, "projects": [cvat.project]}),
         "pull": _known({**server, "project": cvat.project, "jobs": cvat.finished}),
     }

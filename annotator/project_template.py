@@ -24,7 +24,17 @@ class Wanted:
 def project_text(wanted: Wanted) -> str:
     """The file's text. Strings are written as JSON, which is YAML too."""
     values = {name: json.dumps(value, ensure_ascii=False) for name, value in vars(wanted).items()}
-    return _TEXT.format(weights="annotator-pose" if wanted.pose else "null", **values)
+    return _TEXT.format(detector=" null" if wanted.detection else _DETECTOR, **values)
+
+
+_DETECTOR = """
+  network: lite-detector
+  weights: annotator-person
+  epochs: 40
+  batch_size: 8
+  input: {width: 320, height: 320}
+  optimizer: {learning_rate: 0.001}
+  ema: 0.98"""
 
 
 _TEXT = """\
@@ -55,7 +65,7 @@ frames:
   pool: 2000                  # to choose from: so many of all videos, evenly spaced; of images every one
   evaluation: 60              # drawn from these by lot, once, and labelled without proposals: what models are judged by
   a_round: 60                 # chosen for people in a round
-  strategy: hybrid            # hybrid, uncertain, disagreement, diverse or uniform: see annotator select --help
+  strategy: diverse           # diverse, hybrid, uncertain, disagreement or uniform: see annotator select --help
   uniform_share: 0.2          # of a round's frames that hybrid draws by lot
   apart_seconds: 1.0          # frames of a video nearer to one of the evaluation set are never chosen nor learnt from
   look_at: 2000               # frames of the pool that models look at in a round; of more, a shortlist
@@ -69,7 +79,7 @@ models:
 # How a model is trained, each round from the same start on all labels: keys of docs/training.md, without data.
 train:
   network: lite-fpn
-  weights: {weights}          # what to begin with: a name of the install, a checkpoint, null for random weights
+  weights: annotator-pose     # what to begin with: a name of the install, a checkpoint, null for random weights
   epochs: 40
   batch_size: 16
   input: {{width: 192, height: 256}}
@@ -78,8 +88,12 @@ train:
   optimizer: {{learning_rate: 0.0007}}
   ema: 0.99
 
-# A new model takes the old one's place if it is better on the evaluation set by this figure: OKS (the mean, which tells
-# models apart soonest), AP (OKS AP) or PCK (PCK@0.1); the 95 % interval of the difference must lie above 0.
+# How a detector of your own is trained, likewise; null: models.detection stays. It finds the subjects for the next
+# round's proposals once it is better, by box AP, than the one in use.
+detector:{detector}
+
+# A new pose model takes the old one's place if it is better on the evaluation set by this figure: OKS (the mean, which
+# tells models apart soonest), AP (OKS AP) or PCK (PCK@0.1); the 95 % interval of the difference must lie above 0.
 gate:
   figure: OKS
 

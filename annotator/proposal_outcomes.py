@@ -93,6 +93,11 @@ def video_name(group: str, file_name: str) -> str:
     return f"{name} ({digest})" if kind == "video" and found else group
 
 
+def video_facet(group: str, file_name: str) -> dict[str, str]:
+    """The video, or whatever else holds several images together, as a filter of pages; none of an image by itself."""
+    return {} if group.startswith("image ") else {"video": video_name(group, file_name)}
+
+
 def read_rounds(rounds: Sequence[Round], costs: Costs, suspects: bool = True) -> tuple[list[Frame], int]:
     """The frames of all rounds, and how many came again with the same proposals, which count where they came first.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from annotator.change_rows import CHANGES_FILE, Row, change_lines, count_fates, task_row
 from annotator.correction_report import write_correction_report
+from annotator.job_links import add_addresses
 from annotator.predictions import with_joint_scores, with_models
 from annotator.pulled_images import copy_images, pull_images
 from cvat_export.archive import write_archive
@@ -72,6 +73,7 @@ def pull_into(
     pull_images(output / "images", output / _TASKS / "images.json", finished, server, record, progress)
     for name, frame in zip(names, frames, strict=True):
         frame["file_name"] = name
+    add_addresses(frames, server.login.host)
     write_corrections(output, rows)
     return _summary(rows, read)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ import numpy as np
 
 from annotator.acquisition.likeness import NEIGHBOUR_SECONDS
 from annotator.acquisition.pool import SIGNALS
-from annotator.frame_folder import REPORT_FILE
+from annotator.acquisition.strategies import STRATEGIES
 from annotator.frame_selection import Selected
 from annotator.inputs import BadInput
 from annotator.predictions import Prediction
-from annotator.report import PICTURES, Tile, charts, contact_sheet, histogram, section, table, write_page
+from annotator.report import PICTURES, REPORT_FILE, Tile, contact_sheet, section, table, write_page
+from annotator.report_charts import charts, histogram
 from cvat_export.atomic import write_bytes
 from cvat_export.drawing import DrawingStyle, RgbImage, draw_instances
 from cvat_export.skeleton import Skeleton
@@ -45,10 +47,10 @@ def write_selection_report(
     skeleton = None if measured is None else measured.skeleton
     tiles = [_tile(folder, entry, proposed.get((entry.sha256, entry.pts)), skeleton) for entry in entries]
     lead = (
-        "Best first. A share such as “above 93% of frames” is that of the candidates with a lower value. Distances "
+        "A share such as “above 93% of frames” is that of the candidates with a lower value. Distances "
         "are between embeddings: two frames drawn by lot are about 2 apart. The poses are the model's proposals."
     )
-    sections = [contact_sheet("Selected frames", tiles, lead=lead), *_signal_sections(selected)]
+    sections = [contact_sheet("Frames, best first", tiles, lead=lead), *_signal_sections(selected)]
     if selected.notes:
         sections.insert(0, section("Worth knowing", table(("what",), [(note,) for note in selected.notes])))
     if bad:
@@ -86,10 +88,18 @@ def _tile(folder: Path, entry: ManifestEntry, prediction: Prediction | None, ske
         picture=f"{PICTURES}/{name}",
         title=entry.file,
         lines=(f"{seconds:.3f} s, frame {entry.ordinal}", *entry.reason.split("; ")),
-        tags=(entry.source, entry.reason.split(":")[0]),
+        facets={"video": entry.source, **_reason_facets(entry.reason)},
         keys={"rank": entry.quality["rank"], "time": seconds},
         target=entry.file,
     )
+
+
+def _reason_facets(reason: str) -> dict[str, tuple[str, ...]]:
+    """The strategies and the signals of doubt that a reason names."""
+    return {
+        "strategy": tuple(name for name in STRATEGIES if re.search(rf"(^|; ){name}:", reason)),
+        "signal": tuple(name for name, kind in SIGNALS.items() if kind.words.partition(" (")[0] in reason),
+    }
 
 
 def _drawn(pixels: RgbImage, prediction: Prediction | None, skeleton: Skeleton | None) -> RgbImage:

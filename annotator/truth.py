@@ -24,6 +24,8 @@ from trainers.near_doubles import PicturePrint, alike
 
 BY_PEOPLE = frozenset({Fate.CONFIRMED, Fate.EDITED, Fate.ADDED})
 
+BAD = "somebody tagged it as a bad frame in review"
+
 PULL_AGAIN = "annotator round undo --to pull, then annotator round next, pulls again"
 
 
@@ -86,11 +88,12 @@ def divide(
     drawn: Mapping[str, PicturePrint],
     roles: Sequence[FrameRow],
     apart_seconds: float,
+    bad_frames: Collection[FrameKey] = (),
 ) -> Division:
     """Divide labelled frames. roles: the frames of the journal; those of the evaluation set are measured by.
 
     drawn: name -> picture of all frames of that set, whether people have finished them or not: what is learnt from now
-    may be measured by them later.
+    may be measured by them later. bad_frames: that somebody tagged as such, which are not learnt from.
     An image of a training that is the same as one of the evaluation set, or looks the same, or is of the same video
     and nearer to one than `apart_seconds`, is left out; so is an import of an evaluation frame: that set is people's
     own work in this project, and nothing else.
@@ -105,6 +108,8 @@ def divide(
     left_out = []
     for number, frame in enumerate(others):
         reason = reasons.get(number) or _closeness(frame, known, held_out, times, apart_seconds)
+        if frame.key in bad_frames:
+            reason = BAD
         if reason:
             left_out.append(LeftOut(frame.origin, frame.image.file_name, reason))
         else:

@@ -254,7 +254,7 @@ def _joint_table(skeleton: Skeleton) -> Iterator[str]:
     yield "| joint | side | joined to |"
     yield "|---|---|---|"
     for joint, name in enumerate(skeleton.joints):
-        joined = ", ".join(skeleton.joints[other] for other in skeleton.neighbours(joint))
+        joined = ", ".join(skeleton.joints[other] for other in skeleton.neighbours[joint])
         side = {"centre": "middle"}.get(skeleton.sides[joint], skeleton.sides[joint])
         yield f"| {_cell(name)} | {side} | {_cell(joined) or 'nothing'} |"
 

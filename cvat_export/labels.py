@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -125,10 +126,12 @@ class Instance:
         if self.joint_scores is not None:
             _freeze(self, "joint_scores", (joints,), np.float32)
 
-    @property
+    @cached_property
     def labelled(self) -> npt.NDArray[np.bool_]:
         """Which joints have a position, (joints,) bool."""
-        return self.visibility > Visibility.NOT_LABELLED
+        labelled = self.visibility > Visibility.NOT_LABELLED
+        labelled.setflags(write=False)
+        return labelled
 
 
 def hull_xyxy(xy: FloatArray, labelled: npt.NDArray[np.bool_]) -> FloatArray:

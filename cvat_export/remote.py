@@ -95,3 +95,17 @@ class RemoteFrame:
     width: int
     height: int
     deleted: bool
+
+
+@dataclass(frozen=True)
+class RemoteIssue:
+    """A remark on a frame of a job. frame: its number in the task. position: x and y by turns, px."""
+
+    id: int
+    frame: int
+    position: tuple[float, ...]
+    resolved: bool
+
+    @classmethod
+    def from_row(cls, row: Row) -> RemoteIssue:
+        return cls(row["id"], row["frame"], tuple(row["position"]), bool(row.get("resolved")))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from cvat_export.errors import CvatExportError
-from cvat_export.remote import RemoteFrame, RemoteJob, RemoteProject, RemoteTask, RemoteUser
+from cvat_export.remote import RemoteFrame, RemoteIssue, RemoteJob, RemoteProject, RemoteTask, RemoteUser
 from cvat_export.retrying import Sleep, TransientError, attempt
 
 IMAGE_QUALITY = 95  # of CVAT's compressed copy, which people see; the original stays as it is
@@ -175,6 +175,19 @@ class CvatServer:
     def assign(self, job_id: int, user_id: int) -> None:
         """Give a job to a user."""
         self._write("PATCH", f"jobs/{job_id}", {"assignee": user_id})
+
+    def set_job(self, job_id: int, stage: str, state: str) -> None:
+        """Set a job's stage (annotation, validation, acceptance) and state (new, in progress, completed, rejected)."""
+        self._write("PATCH", f"jobs/{job_id}", {"stage": stage, "state": state})
+
+    def issues(self, job_id: int) -> list[RemoteIssue]:
+        """The issues of a job, oldest first."""
+        return sorted(map(RemoteIssue.from_row, self._pages("issues", job_id=job_id)), key=lambda issue: issue.id)
+
+    def create_issue(self, job_id: int, frame: int, position: Sequence[float], message: str) -> RemoteIssue:
+        """A remark on a frame. position: of a box (x1, y1, x2, y2) or a polygon, px; the page shows it there."""
+        body = {"job": job_id, "frame": frame, "position": list(position), "message": message}
+        return RemoteIssue.from_row(self._write("POST", "issues", body))
 
     def annotations(self, task_id: int) -> dict[str, Any]:
         """Everything in a task as the server describes it: tags, shapes, tracks."""

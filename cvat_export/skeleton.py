@@ -120,10 +120,13 @@ class Skeleton:
         """A colour a joint, "#rrggbb": its own where it has one, else that of its side."""
         return tuple(self.colours.get(j, SIDE_COLOURS[side]) for j, side in zip(self.joints, self.sides, strict=True))
 
-    def neighbours(self, joint: int) -> tuple[int, ...]:
-        """The joints that edges join to this one, each once."""
-        found = (other for edge in self.edges if joint in edge for other in edge if other != joint)
-        return tuple(dict.fromkeys(found))
+    @cached_property
+    def neighbours(self) -> tuple[tuple[int, ...], ...]:
+        """For each joint the others that edges join to it, each once."""
+        return tuple(
+            tuple(dict.fromkeys(other for edge in self.edges if joint in edge for other in edge if other != joint))
+            for joint in range(len(self.joints))
+        )
 
 
 def canonical_name(name: str) -> str:

@@ -133,7 +133,7 @@ def _walk(children: dict[int, list[int]], roots: list[int]) -> Iterator[int]:
 def _neighbours(joint: int, skeleton: Skeleton) -> list[int]:
     """What edges join to it: the subject's right first, as it stands on the left of who looks at it."""
     columns = ("right", "centre", "left")
-    return sorted(skeleton.neighbours(joint), key=lambda other: (columns.index(skeleton.sides[other]), other))
+    return sorted(skeleton.neighbours[joint], key=lambda other: (columns.index(skeleton.sides[other]), other))
 
 
 def _spread(step: float, last: float) -> float:

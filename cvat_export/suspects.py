@@ -103,13 +103,12 @@ def limb_lengths(instances: Sequence[Instance], position: int, skeleton: Skeleto
     """A limb, that is an edge, much longer than its twin on the other side and long for the box, or too long for it."""
     instance = instances[position]
     diagonal = float(np.linalg.norm(instance.bbox_xyxy[2:] - instance.bbox_xyxy[:2]))
-    lengths = {
-        frozenset(edge): float(np.linalg.norm(_across(instance, edge)))
-        for edge in skeleton.edges
-        if instance.labelled[list(edge)].all()
-    }
-    if not diagonal:
+    if not diagonal or not skeleton.edges:
         return []
+    ends = instance.xy[np.array(skeleton.edges)].astype(np.float64)
+    drawn = instance.labelled[np.array(skeleton.edges)].all(axis=1)
+    measured = np.where(drawn, np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), 0.0).tolist()
+    lengths = {frozenset(edge): length for edge, length in zip(skeleton.edges, measured, strict=True)}
     suspicions = []
     for edge in dict.fromkeys(skeleton.edges):
         length = lengths.get(frozenset(edge), 0.0)
@@ -189,8 +188,8 @@ RULES: Mapping[str, Rule] = {
 def _trunk_pairs(skeleton: Skeleton) -> Iterator[tuple[int, int]]:
     """Flip pairs whose joints an edge joins, or that hang on one joint of the middle (LSP's shoulders on its neck)."""
     for left, right in skeleton.flip_pairs:
-        shared = set(skeleton.neighbours(left)) & set(skeleton.neighbours(right))
-        if right in skeleton.neighbours(left) or any(skeleton.sides[joint] == "centre" for joint in shared):
+        shared = set(skeleton.neighbours[left]) & set(skeleton.neighbours[right])
+        if right in skeleton.neighbours[left] or any(skeleton.sides[joint] == "centre" for joint in shared):
             yield left, right
 
 
@@ -204,7 +203,7 @@ def _limbs_from(pair: tuple[int, int], allowed: set[tuple[int, int]], skeleton: 
     reached = [pair]
     for left, right in reached:
         for other in skeleton.flip_pairs:
-            joined = other[0] in skeleton.neighbours(left) and other[1] in skeleton.neighbours(right)
+            joined = other[0] in skeleton.neighbours[left] and other[1] in skeleton.neighbours[right]
             if joined and other in allowed and other not in reached:
                 reached.append(other)
     return reached

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
 from demo.program import run_annotator
-
-if TYPE_CHECKING:
-    from demo.film import Scene
 
 FRAMES = 24
 
@@ -31,9 +25,10 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random scenes.")
 def footage(video: Path, truth: Path | None, scenes: int | None, seed: int) -> None:
     """Draw the footage into VIDEO (.mp4)."""
+    from demo.footage import draw_footage
     from demo.loop_film import random_scenes
 
-    draw(video, truth, random_scenes(scenes, seed) if scenes else None)
+    draw_footage(video, truth, random_scenes(scenes, seed) if scenes else None)
     click.echo(video)
 
 
@@ -90,9 +85,10 @@ def loop(output: Path, rounds: int, data: Path | None) -> None:
 def _run_drawn(output: Path) -> None:
     from cvat_export.coco import read_coco
     from demo.comparison import compare
+    from demo.footage import draw_footage
 
     video, truth = output / "walkers.mp4", output / "walkers_truth.json"
-    draw(video, truth)
+    draw_footage(video, truth)
     _choose_frames(video, output)
     _preannotate(output, [])
     click.echo(f"Against the truth: {compare(read_coco(truth), read_coco(output / 'out'))}")
@@ -101,20 +97,6 @@ def _run_drawn(output: Path) -> None:
 def _run_yours(output: Path, video: Path, models: dict[str, str | None]) -> None:
     _choose_frames(video, output)
     _preannotate(output, [word for option, value in models.items() if value for word in (option, value)])
-
-
-def draw(video: Path, truth: Path | None, shots: Sequence[Scene] | None = None) -> None:
-    from cvat_export.atomic import write_bytes
-    from cvat_export.coco import encode_coco
-    from demo.film import film, frame_count
-    from demo.footage import write_footage
-
-    video.parent.mkdir(parents=True, exist_ok=True)
-    dataset = write_footage(
-        video, tqdm(film(shots), total=frame_count(shots), desc="drawing", unit="frame", disable=None)
-    )
-    if truth is not None:
-        write_bytes(truth, encode_coco(dataset))
 
 
 def _choose_frames(video: Path, output: Path) -> None:

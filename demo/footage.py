@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
+from cvat_export.atomic import write_bytes
+from cvat_export.coco import encode_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.labels import Instance
 from cvat_export.skeleton import read_skeleton
-from demo.film import FRAME_RATE, HEIGHT, TIME_BASE, WIDTH, Frame, Person, film
+from demo.film import FRAME_RATE, HEIGHT, TIME_BASE, WIDTH, Frame, Person, Scene, film, frame_count
 from frame_tools.frame import FrameId, frame_file_name
 from frame_tools.video_writer import ENCODERS
 
 CATEGORY = "person"
+
+
+def draw_footage(video: Path, truth: Path | None, shots: Sequence[Scene] | None = None) -> None:
+    """Draw a film, by default the demo's, as a video file, and what is true of it as COCO; with a progress bar."""
+    video.parent.mkdir(parents=True, exist_ok=True)
+    frames = tqdm(film(shots), total=frame_count(shots), desc="drawing", unit="frame", disable=None)
+    dataset = write_footage(video, frames)
+    if truth is not None:
+        write_bytes(truth, encode_coco(dataset))
 
 
 def write_footage(path: Path, frames: Iterable[Frame] | None = None) -> Dataset:

@@ -42,12 +42,12 @@ class Loop:
 
 def film_loop(folder: Path, scenes: int = 12, seed: int = 1) -> Loop:
     """Of footage that the project draws."""
-    from demo.__main__ import draw
+    from demo.footage import draw_footage
     from demo.loop_film import random_scenes
 
     video, truth = folder / "walkers.mp4", folder / "walkers_truth.json"
     if not truth.exists():
-        draw(video, truth, random_scenes(scenes, seed))
+        draw_footage(video, truth, random_scenes(scenes, seed))
     settings = {
         "frames": {"pool": 400, "evaluation": 40, "a_round": 24, "apart_seconds": 0.4},
         "train": {"epochs": 24},
@@ -66,13 +66,12 @@ def cat_loop(folder: Path, data: Path) -> Loop:
         shutil.copy(data / "cats/images" / image.file_name, images)
     settings = {
         "frames": {"evaluation": 40, "a_round": 30},
-        "models": {"detection": "full-frame", "pose": None},
         "train": {
-            "weights": "annotator-pose",
             "epochs": 120,
             "input": {"width": 128, "height": 128},
             "optimizer": {"learning_rate": 0.001},
         },
+        "detector": {"input": {"width": 256, "height": 256}},
     }
     init = ("--skeleton", "cat16", "--category", parts[0].categories[0].name, "--images", str(images))
     return Loop("cats", Truth.of(Dataset(parts[0].categories, tuple(labelled))), init, settings)

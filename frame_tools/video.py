@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -55,6 +56,35 @@ class FrameMark:
     pts: int
     ordinal: int
     checksum: int
+
+
+@dataclass(frozen=True)
+class PacketFacts:
+    """A frame as the container knows it. pts, dts: None where it does not say."""
+
+    pts: int | None
+    dts: int | None
+    is_keyframe: bool
+
+
+class PictureReader:
+    """A video file kept open, from which pictures can be read beginning at any keyframe."""
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, frame_step: int) -> None:
+        self._container, self._stream, self._frame_step = container, stream, frame_step
+
+    def pictures_from(self, pts: int) -> PictureStream:
+        """The good pictures from the keyframe on that the container finds at or before `pts`; ends the stream before.
+
+        Their ordinals count from there. What comes before the first keyframe need not be right: it may be predicted
+        from pictures that were not read.
+        """
+        self._container.seek(pts, stream=self._stream)
+        return PictureStream(self._container, self._stream, self._frame_step)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
 
 
 def open_video(path: str | Path, threads: int = 0) -> Video:
@@ -153,11 +183,35 @@ class Video:
 
         Empty where the container has no time stamps.
         """
-        with _open(self.path) as container:
-            stream = _video_stream(container, self.path)
-            packets = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
-            stamps = [packet.pts for packet in packets]
+        stamps = [packet.pts for packet in self.packets()]
         return [] if None in stamps else sorted({stamp for stamp in stamps if stamp is not None})
+
+    def packets(self) -> Iterator[PacketFacts]:
+        """What the container says of each frame, in order of decoding, without those that are not to be shown."""
+        with _open(self.path) as container:
+            for packet in container.demux(_video_stream(container, self.path)):
+                if packet.size and not packet.is_discard:
+                    yield PacketFacts(packet.pts, packet.dts, packet.is_keyframe)
+
+    @property
+    def hides_gaps(self) -> bool:
+        """Whether the container's reader passes over what it does not understand without a word."""
+        with _open(self.path) as container:
+            return "matroska" in container.format.name
+
+    def reader(self) -> PictureReader:
+        """The file, kept open to be read from many places."""
+        container = _open(self.path)
+        stream = _video_stream(container, self.path)
+        configure(stream, self._threads)
+        return PictureReader(container, stream, self._frame_step(stream))
+
+    def twin(self) -> Video:
+        """The same video for another thread: what is known of it is shared, what a pass changes is not."""
+        other = copy(self)
+        other.damage, other.repaired_pts = (), 0
+        other._reformatter = VideoReformatter()
+        return other
 
     def to_frame(self, decoded: DecodedPicture) -> Frame:
         """The decoded picture upright, in RGB."""

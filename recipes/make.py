@@ -15,7 +15,7 @@ from cvat_export.atomic import write_text
 from demo.program import run_annotator
 from recipes.derive import derive
 from trainers.checkpoint import read_checkpoint, write_checkpoint
-from trainers.model_card import HeatmapHead, ModelCard
+from trainers.model_card import Card, HeatmapHead, ModelCard
 
 COCO = "data/coco_people/annotations/person_keypoints"
 # Each begins where one before it ended.
@@ -61,26 +61,31 @@ def train(recipe: str, work: Path) -> None:
 
 
 def write_shipped(trained: Path, shipped: Path) -> None:
-    """The checkpoint of a pose model to train on from, in 16 bits, with the card that its exports get."""
+    """The checkpoint to train on from, in 16 bits, with the card that its exports get."""
     checkpoint = read_checkpoint(trained)
-    card = checkpoint.card
-    assert isinstance(card, ModelCard) and isinstance(card.head, HeatmapHead)
+    weights = {name: one.half() if one.is_floating_point() else one for name, one in checkpoint.weights.items()}
+    write_checkpoint(shipped, replace(checkpoint, card=_shipped_card(checkpoint.card), weights=weights))
+
+
+def _shipped_card(card: Card) -> Card:
+    """Of a pose model with tighter crops than it was trained on, and another decoding."""
+    if not isinstance(card, ModelCard):
+        return card
+    assert isinstance(card.head, HeatmapHead)
     head = card.head.model_copy(update={"decoding": "expected-oks"})
     crop = card.crop.model_copy(update={"padding": PADDING})
-    weights = {name: one.half() if one.is_floating_point() else one for name, one in checkpoint.weights.items()}
-    card = card.model_copy(update={"head": head, "crop": crop, "calibration": None})
-    write_checkpoint(shipped, replace(checkpoint, card=card, weights=weights))
+    return card.model_copy(update={"head": head, "crop": crop, "calibration": None})
 
 
 def export(recipe: str, work: Path) -> None:
     """Write the model and its log as annotator/models holds them."""
     run, released = work / "runs" / recipe, work / "released" / recipe
     released.mkdir(parents=True, exist_ok=True)
-    model = str(run / "best.ckpt")
+    model, shipped = str(run / "best.ckpt"), released / f"{recipe}.ckpt"
+    write_shipped(run / "best.ckpt", shipped)
     inputs: tuple[str, ...] = ()
     if recipe == "annotator-pose":
-        write_shipped(run / "best.ckpt", released / f"{recipe}.ckpt")
-        model, inputs = str(released / f"{recipe}.ckpt"), ("--data", f"{COCO}_train.json")
+        model, inputs = str(shipped), ("--data", f"{COCO}_train.json")
         run_annotator("evaluate", model, "--data", CALIBRATED_ON, "--calibrate", folder=work)
     for name, options in ((f"{recipe}.xml", ("--precision", "f16")), FURTHER[recipe]):
         target = released / name

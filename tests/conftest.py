@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program does: tests run side by side
+
 # How fast examples are drawn depends on who else uses the machine, and says nothing about the project.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -32,6 +34,13 @@ def ffprobe() -> str:
 def chromium() -> str:
     """The browser in which the tests look at pages."""
     return _tool("chromium")
+
+
+@pytest.fixture(scope="session")
+def chromedriver() -> str:
+    """What drives the browser."""
+    pytest.importorskip("selenium", reason="selenium is not installed")
+    return _tool("chromedriver")
 
 
 @pytest.fixture

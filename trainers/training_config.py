@@ -314,13 +314,19 @@ def parse_config(content: Mapping[str, Any], where: str) -> RunConfig:
     task = content.get("task", "pose")
     if task not in TASKS:
         raise TrainersError(f"{where}: task: got {task!r}, expected one of {', '.join(TASKS)}; see docs/training.md")
-    kind = UltralyticsConfig if task == "detection" and is_ultralytics(content.get("network")) else TASKS[task]
+    kind = config_kind(content)
     try:
         config = kind.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         problems = describe_problems(error, kind)
         raise TrainersError(f"{where}: {problems}; see docs/training.md") from error
     return _with_whole_paths(config)
+
+
+def config_kind(content: Mapping[str, Any]) -> type[RunConfig]:
+    """What a config of this task and network has to be. task: one of TASKS, pose by default."""
+    task = content.get("task", "pose")
+    return UltralyticsConfig if task == "detection" and is_ultralytics(content.get("network")) else TASKS[task]
 
 
 def apply_settings(content: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   annotator init match12 --skeleton coco17 --videos videos/ --cvat-project "Match 12"
-  annotator init mice --skeleton mouse4 --videos 'lab/*.mp4' --category mouse --cvat-project Mice
+  annotator init mice --skeleton mouse4 --videos 'lab/*.mp4' --category mouse --detection full-frame
+  annotator init cats --skeleton cat16 --images photos/ --category cat
 \b
 Writes:
   match12/
@@ -34,7 +35,8 @@ Inside the folder annotator round goes on from there, and other commands take th
 @click.option("--cvat-project", "project", help="Name of the project in CVAT. [default: the folder's name]")
 @click.option("--category", help="Name of the label in CVAT. [default: person for coco17, else the skeleton's name]")
 @click.option(
-    "--detection", help=f"Detector of the first proposals. [default: {DEFAULT_DETECTOR} for people, else none]"
+    "--detection",
+    help=f"What finds subjects. [default: {DEFAULT_DETECTOR} for people, else a detector that each round trains]",
 )
 @click.option(
     "--pose",

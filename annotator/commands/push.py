@@ -12,7 +12,9 @@ from annotator.commands.options import json_option, server_options
 
 if TYPE_CHECKING:
     from cvat_export.push_preflight import Preflight, PushOptions
+    from cvat_export.push_record import PushRecord
     from cvat_export.pushing import Pushed
+    from cvat_export.server import CvatServer
 
 EXIT_SKIPPED = 3
 
@@ -24,6 +26,7 @@ Example:
 \b
 Writes:
   .annotator/<server>/<project>/record.jsonl   what was pushed and CVAT's ids for it: what pull compares with
+  OUT/report.html                              each picture gets a link to its frame's job in CVAT
 \b
 A push that was stopped goes on when it is given again; a second one sends only what is new. What people have done is
 never touched."""
@@ -84,7 +87,23 @@ def command(dataset: Path, as_json: bool, **options: Any) -> int:
             return 0
         with _bar(found) as bar:
             done = push(server, local, record, found, asked, bar.update)
+        _link_page(dataset, server, record)
     return _report(found, done, asked, as_json)
+
+
+def _link_page(dataset: Path, server: CvatServer, record: PushRecord) -> None:
+    """Give the pictures of OUT's page links to their jobs; a page that was deleted is not missed."""
+    from annotator.job_links import pushed_links
+    from annotator.report import REPORT_FILE, link_tiles
+    from cvat_export.errors import CvatExportError
+
+    page = dataset / REPORT_FILE
+    if not page.is_file():
+        return
+    try:
+        link_tiles(page, pushed_links(server, record))
+    except CvatExportError as error:  # what was asked for is done; the next push tries again
+        click.echo(f"{page}: its pictures got no links to CVAT: {error}", err=True)
 
 
 def _bar(found: Preflight) -> Any:

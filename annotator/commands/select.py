@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from annotator.acquisition.measuring import Progress
     from annotator.estimators import PoseEstimator
     from annotator.frame_selection import Known, Selected, Selecting
+    from annotator.known_frames import FrameKey
 
 EXIT_SKIPPED = 3
-STRATEGY_NAMES = ("hybrid", "uncertain", "disagreement", "diverse", "uniform")
+STRATEGY_NAMES = ("diverse", "hybrid", "uncertain", "disagreement", "uniform")
 
 EPILOG = """\b
 Examples:
@@ -37,13 +38,15 @@ Writes:
     run.json                                   what was asked for, with the models' hashes
 \b
 Strategies:
+  diverse       where looks and poses are least like what is labelled, and like each other
   hybrid        a share drawn uniformly; then, of the frames of which the pose model is least
                 sure, those that are most diverse
   uncertain     where the pose model is least sure: several peaks a joint, another pose when
                 mirrored or shifted, a jump against the neighbouring frames of the video
   disagreement  where two models disagree most (--against), or else detector and pose model
-  diverse       where looks and poses are least like what is labelled, and like each other
   uniform       any frame as likely as any other; no model is asked
+\b
+With --like the strategy chooses first, and what it says of its frames holds; then those like hard ones are added.
 \b
 A frame is known by its source and pts, whatever folder it lies in, so that a frame that is labelled or held out is
 never selected. FRAMES of a video at short steps (annotator choose-frames --method every, annotator clip) show jumps;
@@ -55,7 +58,7 @@ frames more than half a second apart do not. The same command gives the same byt
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to write the frames to.")
 @click.option("-n", "--count", type=click.IntRange(1), required=True, help="How many frames.")
 @click.option(
-    "--strategy", type=click.Choice(STRATEGY_NAMES), default="hybrid", show_default=True, help="How, see below."
+    "--strategy", type=click.Choice(STRATEGY_NAMES), default="diverse", show_default=True, help="How, see below."
 )
 @click.option(
     "--labelled",
@@ -69,6 +72,13 @@ frames more than half a second apart do not. The same command gives the same byt
     type=click.Path(path_type=Path),
     multiple=True,
     help="Frames kept for measuring, named as for --labelled. They are neither selected nor looked at.",
+)
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Frames that somebody found hard: review.jsonl, or named as for --labelled. A quarter of what is selected, at "
+    "most, is nearest to these.",
 )
 @click.option(
     "--uniform-share",
@@ -134,6 +144,8 @@ def _check_options(frames: tuple[Path, ...], output: Path, options: dict[str, An
         )
     if options["pose"] == NO_MODEL and options["strategy"] not in ("uniform", "diverse"):
         raise click.UsageError(f"--pose none: {options['strategy']} asks a model; uniform and diverse need none")
+    if options["like"] and options["strategy"] == "uniform":
+        raise click.UsageError("--like is for strategies that look at frames; uniform does not")
     if options["against"] == options["pose"]:
         raise click.UsageError("--against is the same model as --pose; name another one")
 
@@ -154,7 +166,18 @@ def _request(frames: tuple[Path, ...], options: dict[str, Any]) -> Selecting:
         against=_load_against(options, estimator) if options["against"] and estimator else None,
         batch_size=options["batch_size"],
         workers=options["workers"],
+        like=_hard(options["like"]),
     )
+
+
+def _hard(paths: tuple[Path, ...]) -> frozenset[FrameKey]:
+    """Frames tagged hard where people's tags are given, else all that are named."""
+    from annotator.known_frames import file_key
+    from annotator.review.tags import HARD, TAG_FILE, TagFile
+
+    given = [path for path in paths if path.name == TAG_FILE]
+    tagged = [file_key(name) for path in given for name in TagFile(path).names(HARD)]
+    return frozenset((*tagged, *_known(tuple(path for path in paths if path not in given))))
 
 
 def _known(paths: tuple[Path, ...]) -> Known:
@@ -207,6 +230,7 @@ def _plan(request: Selecting, options: dict[str, Any]) -> dict[str, Any]:
             "count": len(request.frames),
             "digest": digest(request.frames, (request.labelled, request.held_out)),
         },
+        **({"like": sorted(map(str, request.like))} if request.like else {}),
         **models,
         **{name: options[name] for name in names},
     }

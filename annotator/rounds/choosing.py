@@ -15,11 +15,12 @@ from annotator.acquisition.embeddings import looks_vectors, rgb_thumbnail
 from annotator.errors import AnnotatorError
 from annotator.frame_folder import write_manifest
 from annotator.frame_selection import FolderFrame, read_frames
-from annotator.inputs import BadInput, find_inputs
+from annotator.inputs import BadInput, ImageFile, find_inputs
 from annotator.journal import FrameRow
 from annotator.known_frames import entry_key, read_known_frames
 from annotator.named_models import NO_MODEL, SHIPPED, added_models, find_model
 from annotator.project_files import PROJECT_FILE
+from annotator.review.tags import HARD, TAG_FILE, TagFile, tag_file
 from annotator.rounds.calling import call, options
 from annotator.rounds.step import CurrentRound, Done, Ended, Step, hash_file
 from cvat_export.atomic import write_bytes
@@ -35,7 +36,7 @@ def _pool_inputs(here: CurrentRound) -> dict[str, Any]:
     config, project = here.project.config, here.project
     return {
         "videos": [[video.name, hash_file(video)] for video in project.videos()],
-        "images": [[image.name, hash_file(image)] for image in _image_files(here)],
+        "images": [[image.path.name, hash_file(image.path)] for image in _images(here)],
         "frames": config.frames.pool,
     }
 
@@ -48,7 +49,7 @@ def _pool(here: CurrentRound, folder: Path) -> Done:
         call("choose-frames", *videos, *options(wanted))
         found.append(folder / _VIDEOS)
     skipped: list[BadInput] = []
-    if images := _image_files(here):
+    if images := _images(here):
         skipped = _write_images(folder / _IMAGES, images)
         found.append(folder / _IMAGES)
     frames = [_frame_row(frame) for frame in read_frames(found)]
@@ -91,7 +92,14 @@ def _choose_inputs(here: CurrentRound) -> dict[str, Any]:
         "models": model_hashes(here),
         "frames": frames.model_dump(exclude={"pool", "evaluation"}, mode="json"),
         "seed": config.seed + here.number,
+        "like": _hard(here),
     }
+
+
+def _hard(here: CurrentRound) -> list[str]:
+    """The frames that somebody has tagged as hard since the last round chose."""
+    before = {name for row in here.every("choose") if row.round < here.number for name in row.inputs.get("like", ())}
+    return [name for name in tag_file(here.project.root).names(HARD) if name not in before]
 
 
 def _choose(here: CurrentRound, folder: Path) -> Done | Ended:
@@ -117,6 +125,7 @@ def _choose(here: CurrentRound, folder: Path) -> Done | Ended:
                 "seed": config.seed + here.number,
                 "held_out": [evaluation_frames(here), *([folder / _APART / MANIFEST_FILE] if never else [])],
                 "labelled": labelled,
+                "like": _write_hard(here, folder) if strategy != _UNIFORM else [],
                 **_models(here, strategy),
             }
         ),
@@ -132,6 +141,16 @@ def _choose(here: CurrentRound, folder: Path) -> Done | Ended:
     return Done(figures, [folder / FRAMES / MANIFEST_FILE], frames)
 
 
+def _write_hard(here: CurrentRound, folder: Path) -> list[Path]:
+    """The hard frames of this round alone, as `select --like` takes them."""
+    wanted = set(_hard(here))
+    tagged = [frame for frame in tag_file(here.project.root).read().values() if frame.file_name in wanted]
+    if not tagged:
+        return []
+    TagFile(folder / TAG_FILE).write(tagged)
+    return [folder / TAG_FILE]
+
+
 def chosen_frames(here: CurrentRound, folder: Path) -> list[FrameRow]:
     """What `choose` wrote into its folder, as this round's."""
     return [replace(_frame_row(frame), role="selected", round=here.number) for frame in read_frames([folder / FRAMES])]
@@ -143,18 +162,14 @@ def evaluation_frames(here: CurrentRound) -> Path:
 
 
 def model_hashes(here: CurrentRound) -> list[str | None]:
-    """Of detector and pose model: their content, or the name of what is no file."""
-    models = (here.project.config.models.detection, here.model())
-    hashes: list[str | None] = []
-    for model in models:
-        is_file = model is not None and (
-            Path(here.project.place(model)).exists() or model in (*SHIPPED, *added_models())
-        )
-        hashes.append(_model_hash(here, model) if is_file and model else model)
-    return hashes
+    """Of detector and pose model."""
+    return [model_hash(here, model) for model in (here.detector(), here.model())]
 
 
-def _model_hash(here: CurrentRound, model: str) -> str:
+def model_hash(here: CurrentRound, model: str | None) -> str | None:
+    """Its content, or the name of what is no file."""
+    if model is None or not (Path(here.project.place(model)).exists() or model in (*SHIPPED, *added_models())):
+        return model
     path = find_model(here.project.place(model)).path
     return hash_file(path) if path.suffix == ".json" else hash_model(identify(path))
 
@@ -169,15 +184,14 @@ def _models(here: CurrentRound, strategy: str) -> dict[str, Any]:
 
 
 def detection(here: CurrentRound) -> str:
-    """The detector as commands take it, for a pose model that there is. Raises AnnotatorError where none is named."""
-    spec = here.project.config.models.detection
-    if spec is None:
+    """The detector in use, for a pose model that there is. Raises AnnotatorError where there is none."""
+    detector = here.detector()
+    if detector is None:
         raise AnnotatorError(
-            f"{here.project.root / PROJECT_FILE}: models.detection is null: what finds subjects for {here.model()}? "
-            "Name full-frame where one subject fills the image, or a detector that annotator train made of "
-            "rounds/1/sort/pulled.json (task: detection)"
+            f"{here.project.root / PROJECT_FILE}: nothing finds subjects for {here.model()}: name a detector as "
+            "models.detection, full-frame where a subject fills the image"
         )
-    return here.project.place(spec)
+    return detector
 
 
 def _never(here: CurrentRound, pool: Sequence[FolderFrame]) -> tuple[list[FolderFrame], int]:
@@ -248,28 +262,31 @@ def _labelled_keys(here: CurrentRound) -> set[Any]:
     return {key for folder in folders for key in read_known_frames(folder)}
 
 
-def _image_files(here: CurrentRound) -> list[Path]:
-    """Files of the images that the project names, folders opened."""
+def _images(here: CurrentRound) -> list[ImageFile]:
+    """The images that the project names, folders opened. Raises AnnotatorError for a video among them."""
     names = [str(path) for path in here.project.images()]
-    if not names:
-        return []
-    return [item.path for item in find_inputs(names)]
+    found = find_inputs(names) if names else []
+    images = [item for item in found if isinstance(item, ImageFile)]
+    if videos := [item.path.name for item in found if not isinstance(item, ImageFile)]:
+        raise AnnotatorError(
+            f"{here.project.root / PROJECT_FILE}: images: got the video {videos[0]}; name it under videos"
+        )
+    return images
 
 
-def _write_images(folder: Path, files: Sequence[Path]) -> list[BadInput]:
+def _write_images(folder: Path, images: Sequence[ImageFile]) -> list[BadInput]:
     """A frames folder of images, each its own source."""
     folder.mkdir(parents=True, exist_ok=True)
     entries, bad = [], []
-    for number, item in enumerate(find_inputs([str(path) for path in files])):
-        for loader in item.loaders():
-            image = loader()
-            if isinstance(image, BadInput):
-                bad.append(image)
-                continue
-            write_bytes(folder / image.file_name, image.content)
-            entries.append(
-                ManifestEntry(image.file_name, image.file_name, image.source.sha256, 0, Fraction(1), number, "image")
-            )
+    for number, file in enumerate(images):
+        image = file.load()
+        if isinstance(image, BadInput):
+            bad.append(image)
+            continue
+        write_bytes(folder / image.file_name, image.content)
+        entries.append(
+            ManifestEntry(image.file_name, image.file_name, image.source.sha256, 0, Fraction(1), number, "image")
+        )
     write_manifest(folder, entries)
     return bad
 

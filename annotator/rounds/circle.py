@@ -14,12 +14,16 @@ from annotator.journal import Journal, StepRow, this_process
 from annotator.project import Project
 from annotator.rounds.choosing import CHOOSE, EVALUATION, POOL, chosen_frames
 from annotator.rounds.correcting import ACCEPTANCE, CORRECT, PROPOSE, PULL, PUSH
+from annotator.rounds.detecting import DETECTOR
 from annotator.rounds.judging import CURVE, GATE
-from annotator.rounds.learning import CHECK, EXPORT, SORT, TRAIN
+from annotator.rounds.learning import CHECK, EXPORT, SORT, TRAIN, check_trainings
 from annotator.rounds.step import CurrentRound, Done, Ended, Step, Waiting, hash_file
 from annotator.rounds.words import WORDS
 
-STEPS = (POOL, EVALUATION, CHOOSE, PROPOSE, PUSH, CORRECT, PULL, SORT, CHECK, ACCEPTANCE, TRAIN, EXPORT, GATE, CURVE)
+STEPS = (
+    *(POOL, EVALUATION, CHOOSE, PROPOSE, PUSH, CORRECT, PULL),
+    *(SORT, CHECK, ACCEPTANCE, TRAIN, EXPORT, GATE, DETECTOR, CURVE),
+)
 ROUNDS = "rounds"
 
 Say = Callable[[str], None]
@@ -40,7 +44,7 @@ def advance(project: Project, journal: Journal, say: Say, patient: bool = True) 
 
     Raises AnnotatorError and what steps raise; the journal then says which step failed and why.
     """
-    project.training_weights()  # nobody is to label for days before it is known that these are not there
+    check_trainings(project)
     with journal.locked("annotator round next"):
         while True:
             here = CurrentRound(project, journal, current_round(journal.steps()), patient, say)

@@ -40,13 +40,14 @@ _NONE = np.zeros(0)
 def _gate_inputs(here: CurrentRound) -> dict[str, Any]:
     return {
         "model": here.done("export").outputs,
-        "evaluation": _evaluation_hash(here),
+        "evaluation": evaluation_hash(here),
         "old": model_hashes(here)[1],
         "figure": here.project.config.gate.figure,
     }
 
 
-def _evaluation_hash(here: CurrentRound) -> str:
+def evaluation_hash(here: CurrentRound) -> str:
+    """Of the labels that models are measured by."""
     return next(value for path, value in here.done("sort").outputs.items() if Path(path).name == EVALUATION_FILE)
 
 
@@ -68,7 +69,7 @@ def _gate(here: CurrentRound, folder: Path) -> Done:
         "model": here.relative(model),
         "figure": figure,
         **without_nan(asdict(value)),
-        "evaluation": _evaluation_hash(here),
+        "evaluation": evaluation_hash(here),
         "labels": here.done("sort").figures["training_images"],
     }
     return Done(figures, [folder / GATE_FILE])
@@ -79,9 +80,12 @@ def _evaluation_data(here: CurrentRound) -> LabelledData:
     labels = here.folder("sort") / EVALUATION_FILE
     images = here.project.root / CORRECTED / "images"
     data = read_truth(LabelSource(labels, images), here.project.skeleton_spec, here.project.config.category)
-    if len(set(data.groups.values())) >= ENOUGH_VIDEOS:
-        return data
-    return replace(data, groups={image.file_name: image.file_name for image in data.images})
+    return replace(data, groups=by_image(data.groups))
+
+
+def by_image(groups: Mapping[str, str]) -> Mapping[str, str]:
+    """Images by the group that they are resampled with: as given where there are enough, else each by itself."""
+    return groups if len(set(groups.values())) >= ENOUGH_VIDEOS else {name: name for name in groups}
 
 
 def _comparable(here: CurrentRound, data: LabelledData) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,10 @@ import yaml
 
 from annotator.change_rows import read_changes
 from annotator.errors import AnnotatorError
+from annotator.known_frames import file_key
+from annotator.project import Project, TrainingPart
+from annotator.project_files import PROJECT_FILE
+from annotator.review.tags import BAD_FRAME, tag_file
 from annotator.rounds.calling import call
 from annotator.rounds.choosing import evaluation_frames
 from annotator.rounds.correcting import CORRECTED, OUT
@@ -30,9 +34,11 @@ from cvat_export.atomic import write_bytes, write_json_lines, write_text
 from cvat_export.coco import ANNOTATION_FILE, encode_coco, read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from frame_tools.images import read_manifest
+from trainers.errors import TrainersError
 from trainers.image_files import ImageRef
 from trainers.near_doubles import PicturePrint, picture_print
 from trainers.splits import image_groups
+from trainers.training_config import DetectionConfig, PoseConfig, RunConfig, parse_config
 
 PULLED = "pulled"
 EVALUATION_FILE, LEFT_OUT_FILE = "evaluation.json", "left_out.jsonl"
@@ -45,6 +51,7 @@ def _sort_inputs(here: CurrentRound) -> dict[str, Any]:
         "labels": here.done("pull").outputs,
         "imports": [row.outputs for row in here.every("import")],
         "apart_seconds": here.project.config.frames.apart_seconds,
+        "bad_frames": tag_file(here.project.root).names(BAD_FRAME),
     }
 
 
@@ -52,7 +59,8 @@ def _sort(here: CurrentRound, folder: Path) -> Done:
     """Divide everything that people made into what is learnt from and what is measured by."""
     folder.mkdir(parents=True, exist_ok=True)
     frames, left_out = _labelled_frames(here)
-    division = divide(frames, _drawn(here), here.journal.frames(), here.project.config.frames.apart_seconds)
+    bad_frames = set(map(file_key, tag_file(here.project.root).names(BAD_FRAME)))
+    division = divide(frames, _drawn(here), here.journal.frames(), here.project.config.frames.apart_seconds, bad_frames)
     outputs = [folder / EVALUATION_FILE, *(folder / f"{origin}.json" for origin in division.training)]
     _write_labels(here, folder / EVALUATION_FILE, division.evaluation)
     for origin, images in division.training.items():
@@ -182,40 +190,70 @@ def _train_inputs(here: CurrentRound) -> dict[str, Any]:
 
 def _train(here: CurrentRound, folder: Path) -> Done:
     """Train on all labels so far, from the same start each round; a training that was stopped goes on."""
+    best, figures = run_training(here, folder, "train", {"skeleton": here.project.skeleton_spec})
+    return Done(figures, [best])
+
+
+def check_trainings(project: Project) -> None:
+    """Whether trainings can begin: nobody is to label for days before it is known that they cannot.
+
+    Raises AnnotatorError, TrainersError, and ModuleNotFoundError without torch.
+    """
+    for part in project.training_parts:
+        where = f"{project.root / PROJECT_FILE}: {part}"
+        config = parse_config({**project.training(part), "data": {"train": "labels.json"}}, where)
+        try:
+            _build(config, len(project.skeleton.joints))
+        except TrainersError as error:
+            raise AnnotatorError(f"{where}.{error}") from error
+
+
+def _build(config: RunConfig, joints: int) -> None:
+    from trainers.networks import build_detector, build_network
+
+    if isinstance(config, PoseConfig):
+        build_network(config.network, joints, config.input.size, config.backbone, config.network_options)
+    elif isinstance(config, DetectionConfig):
+        build_detector(config.network, config.input.size, config.backbone, config.network_options)
+
+
+def run_training(
+    here: CurrentRound, folder: Path, part: TrainingPart, data: Mapping[str, Any] = {}
+) -> tuple[Path, dict[str, Any]]:
+    """Train on the round's labels with the settings of a part of the project file, or go on; the best model, figures.
+
+    data: what the training's `data` needs beside the labels.
+    """
     run, config = folder / "run", folder / "train.yaml"
     folder.mkdir(parents=True, exist_ok=True)
     if (run / "config.yaml").is_file():
         found = call("train", "--resume", run)
     else:
-        write_text(config, yaml.safe_dump(_training_config(here), sort_keys=False, allow_unicode=True))
+        content = _training_config(here, part, data)
+        write_text(config, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
         found = call("train", config, "-o", run)
-    figures = {name: value for name, value in found.items() if name != "best"}
-    return Done(figures, [run / "best.ckpt"])
+    return Path(found.pop("best")), found
 
 
-def _training_config(here: CurrentRound) -> dict[str, Any]:
+def _training_config(here: CurrentRound, part: TrainingPart, data: Mapping[str, Any]) -> dict[str, Any]:
     """The project's settings with the labels; validation only shows how the training goes, nothing is chosen by it."""
-    return {
-        "seed": here.project.config.seed,
-        "report": {"keep": "last", "pictures_every": 0},
-        **here.project.config.train,
-        "weights": here.project.training_weights(),
-        "data": {
-            "train": _sources(here),
-            "skeleton": here.project.skeleton_spec,
-            "category": here.project.config.category,
-            "leave_out_faulty": True,
-        },
-    }
+    config = here.project.config
+    labels = {"train": _sources(here), "category": config.category, "leave_out_faulty": True, **data}
+    return {"seed": config.seed, **here.project.training(part), "data": labels}
 
 
 def _export(here: CurrentRound, folder: Path) -> Done:
     """The file that will run: it, and not the checkpoint, is what the gate looks at."""
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = here.folder("train") / "run" / "best.ckpt"
-    call("export", checkpoint, "--format", "openvino", "-o", folder / MODEL_FILE, "--overwrite")
-    model = folder / MODEL_FILE
+    model = export_model(here.folder("train") / "run" / "best.ckpt", folder)
     return Done({"model": here.relative(model)}, [model, model.with_suffix(".bin")])
+
+
+def export_model(checkpoint: Path, folder: Path) -> Path:
+    """An OpenVINO file of it in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / MODEL_FILE
+    call("export", checkpoint, "--format", "openvino", "-o", model, "--overwrite")
+    return model
 
 
 SORT = Step("sort", _sort_inputs, _sort)

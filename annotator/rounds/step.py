@@ -95,11 +95,17 @@ class CurrentRound:
 
         None where there is none yet.
         """
-        for row in reversed(self.every("gate")):
+        return self._in_use("gate", self.project.config.models.pose)
+
+    def detector(self) -> str | None:
+        """The detector that is in use, likewise."""
+        return self._in_use("detector", self.project.config.models.detection)
+
+    def _in_use(self, judged: str, first: str | None) -> str | None:
+        for row in reversed(self.every(judged)):
             if row.figures["accepted"]:
                 return str(self.project.root / row.figures["model"])
-        pose = self.project.config.models.pose
-        return None if pose is None else self.project.place(pose)
+        return None if first is None else self.project.place(first)
 
     def strategy(self) -> str:
         """How frames are selected: as the project file says, or by looks where that asks a model and there is none."""

@@ -72,6 +72,10 @@ def gate(figures: Figures) -> str:
     return f"{'accepted' if figures['accepted'] else 'refused'}: {figures['reason']}"
 
 
+def detector(figures: Figures) -> str:
+    return gate(figures) if figures["trained"] else "none is trained"
+
+
 def curve(figures: Figures) -> str:
     return str(figures["advice"])
 
@@ -87,7 +91,7 @@ WORDS: dict[str, Callable[[Figures], str]] = {
         function.__name__: function
         for function in (
             *(pool, evaluation, choose, propose, push, correct, pull),
-            *(sort, check, acceptance, train, export, gate, curve),
+            *(sort, check, acceptance, train, export, gate, detector, curve),
         )
     },
 }

@@ -49,7 +49,7 @@ def test_errors_exit_3_and_are_listed_and_drawn(labels, tmp_path):
     assert errors == [("missing_image", "1.png"), ("unreadable_image", "3.png"), ("other_size", "2.png")]
     assert set(_problems(out)[0]) == {"kind", "severity", "text", "fix", "file_name", "instance", "joints"}
     page = (out / "report.html").read_text()
-    assert page.count("<figure data-tags") == 3 and "missing_image" in page
+    assert page.count("<figure role") == 3 and "missing_image" in page
     for link in re.findall(r'<img[^>]* src="([^"]+)"', page):
         assert (out / link).stat().st_size > 0
 
@@ -62,7 +62,7 @@ def test_pictures_show_the_subject_and_no_more_than_asked(labels, tmp_path):
     out = tmp_path / "check"
     _run(labels, "-o", out, "--pictures", 2)
     page = (out / "report.html").read_text()
-    assert page.count("<figure data-tags") == 2 and "2 of 3" not in page and "problems.jsonl: 1." in page
+    assert page.count("<figure role") == 2 and "2 of 3" not in page and "problems.jsonl: 1." in page
     assert "0.png, number 2" in page and len(list((out / "report_files").iterdir())) == 2
 
 

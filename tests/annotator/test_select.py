@@ -68,7 +68,7 @@ def second_round(drawn, evaluation, corrected, tmp_path_factory):
     """What hybrid selects of the rest, and what it said."""
     out = tmp_path_factory.mktemp("round") / "round2"
     known = ("--held-out", evaluation / "manifest.jsonl", "--labelled", corrected[0])
-    return out, run(drawn[0], "-o", out, "-n", 8, *known, "--json")
+    return out, run(drawn[0], "-o", out, "-n", 8, "--strategy", "hybrid", *known, "--json")
 
 
 def _call(a_command, *args):
@@ -137,7 +137,8 @@ def test_every_reason_is_on_the_page(second_round):
 def test_the_same_command_gives_the_same_bytes_and_another_is_refused(drawn, evaluation, corrected, second_round):
     out, _ = second_round
     before = contents(out)
-    options = (drawn[0], "-o", out, "--held-out", evaluation, "--labelled", corrected[0])
+    known = ("--held-out", evaluation, "--labelled", corrected[0])
+    options = (drawn[0], "-o", out, "--strategy", "hybrid", *known)
     run(*options, "-n", 8)
     assert contents(out) == before
     with pytest.raises(AnnotatorError, match="count: was 8, is 7"):
@@ -196,7 +197,7 @@ def test_unreadable_frames_are_listed_and_the_rest_is_done(drawn, tmp_path):
     [
         (("-o", "{frames}", "-n", 3), "is a folder that is read"),
         (("-o", "{out}", "-n", 3, "--strategy", "uniform", "--against", "x.onnx"), "uniform asks one model at most"),
-        (("-o", "{out}", "-n", 3, "--against", "annotator-pose"), "the same model as --pose"),
+        (("-o", "{out}", "-n", 3, "--strategy", "hybrid", "--against", "annotator-pose"), "the same model as --pose"),
         (("-o", "{out}"), "Missing option '-n'"),
     ],
 )

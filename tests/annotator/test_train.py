@@ -10,9 +10,11 @@ from PIL import Image
 
 from annotator.cli import group, main
 from annotator.commands.train import _with_named_weights
+from annotator.detector import DetectionOptions, load_detector
 from annotator.named_models import CHECKPOINTS, SHIPPED
 from annotator.pose_model import load_pose_model
 from cvat_export.labels import Boxes
+from demo.film import Moment, scenes
 from tests.trainers.training_data import write_dots
 from trainers.runtimes import Execution
 from trainers.training_config import parse_config
@@ -139,3 +141,15 @@ def test_the_checkpoint_of_the_install_is_the_model_of_the_install():
     one, other = (model.estimate(model.prepare(image, boxes)) for model in found)
     assert found[0].card.head == found[1].card.head and found[0].card.crop == found[1].card.crop
     np.testing.assert_allclose(one.scores, other.scores, atol=0.02)
+
+
+def test_detectors_begin_with_the_detector_of_the_install(tmp_path):
+    """Its boxes are those of the exported file, to the rounding of 16 bits; that one's scores are moved."""
+    image = Moment(scenes()[0], scenes()[0].scenery(), 1.0).expose()
+    found = [
+        load_detector(str(path), DetectionOptions(), Execution(precision="f32"))
+        for path in (CHECKPOINTS["annotator-person"], SHIPPED["annotator-person"])
+    ]
+    (one,), (other,) = (model.detect([model.prepare("drawn.png", image)]) for model in found)
+    assert len(one) == len(other) > 0
+    np.testing.assert_allclose(one.bbox_xyxy, other.bbox_xyxy, atol=2)

@@ -189,3 +189,14 @@ def test_a_pulled_dataset_that_is_truth_passes():
 def test_proposals_nobody_looked_at_stop_everything(dataset, rows, words):
     with pytest.raises(AnnotatorError, match=words):
         check_truth(dataset, rows, "corrected")
+
+
+def test_bad_frames_are_not_learnt_from_but_still_measured_by(frame):
+    frames = [frame(name(0)), frame(name(100)), frame(name(200))]
+    roles = [row(0, "evaluation"), row(100, "selected"), row(200, "selected")]
+    bad = {frames[0].key, frames[1].key}
+    division = divide(frames, {}, roles, 0.0, bad)
+    assert [image.file_name for image in division.training["pulled"]] == [name(200)]
+    assert [image.file_name for image in division.evaluation] == [name(0)]
+    (left_out,) = division.left_out
+    assert (left_out.file_name, left_out.reason) == (name(100), "somebody tagged it as a bad frame in review")

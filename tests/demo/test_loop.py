@@ -15,7 +15,7 @@ import pytest
 from annotator.journal import Journal
 from annotator.project_files import STATE_FOLDER
 from cvat_export.coco import read_coco
-from demo.__main__ import draw
+from demo.footage import draw_footage
 from demo.loop import Loop, first_to_last, run_loop
 from demo.loop_film import random_scenes
 from demo.truth import Truth
@@ -50,7 +50,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def loop(folder):
-    draw(folder / "walkers.mp4", folder / "truth.json", random_scenes(SCENES, SEED))
+    draw_footage(folder / "walkers.mp4", folder / "truth.json", random_scenes(SCENES, SEED))
     init = ("--skeleton", "coco17", "--videos", str(folder / "walkers.mp4"))
     return Loop("walkers", Truth.of(read_coco(folder / "truth.json")), init, SETTINGS)
 

@@ -59,7 +59,14 @@ def recorded(monkeypatch):
 
 @pytest.fixture
 def project(tmp_path):
-    content = {"name": "p", "skeleton": "mouse4", "category": "mouse", "images": ("x",), "cvat": {"project": "p"}}
+    content = {
+        "name": "p",
+        "skeleton": "mouse4",
+        "category": "mouse",
+        "images": ("x",),
+        "cvat": {"project": "p"},
+        "detector": {},
+    }
     return Project(tmp_path, ProjectConfig(**content))
 
 

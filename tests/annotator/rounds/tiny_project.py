@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,13 +21,16 @@ from annotator.project_files import PROJECT_FILE, STATE_FOLDER
 from annotator.rounds import circle
 from annotator.rounds.step import CurrentRound, Done, Step
 from cvat_export.atomic import write_bytes, write_text
+from cvat_export.coco import read_coco
 from cvat_export.dataset import Category, Dataset, LabelledImage
 from cvat_export.labels import Instance
 from cvat_export.skeleton import read_skeleton
 from demo.correction import Work
+from demo.cvat_standin import StandInServer
 from demo.simulated_annotator import AnnotatingServer, annotate
 from demo.truth import Truth
 from frame_tools.frame import Frame, FrameId, frame_file_name
+from frame_tools.images import read_manifest
 from frame_tools.video_writer import video_writer
 from trainers.model_card import CropCard, HeatmapHead, InputCard, ModelCard, dump_card
 from trainers.runtimes.metadata import CARD_KEY
@@ -36,6 +39,7 @@ from trainers.runtimes.openvino_session import import_openvino
 MOUSE = read_skeleton("mouse4")
 NAME, SERVER_PROJECT = "mice", "Mice"
 SIZE = (96, 64)
+COUNT = 26  # of pictures in a project of pictures
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))  # of the joints, RGB
 GROUND = 100  # the brightest grey that no dot is taken for
 SETTINGS: dict[str, Any] = {
@@ -212,3 +216,38 @@ def _gate(here: CurrentRound, folder: Path) -> Done:
 
 def _curve(here: CurrentRound, folder: Path) -> Done:
     return Done({"advice": "nobody measured"})
+
+
+def evaluation_files(project: Path) -> set[str]:
+    return {row.file for row in frames(project, "evaluation")}
+
+
+def chosen_files(project: Path) -> set[str]:
+    """Of all rounds so far, undone ones too: what was ever shown to people as theirs to correct."""
+    folders = project.glob("rounds/*/choose*/frames")
+    return {entry.file for folder in folders for entry in read_manifest(folder)}
+
+
+def sorted_files(project: Path) -> tuple[set[str], set[str], list[Any]]:
+    """What the last sorting divided: training, evaluation, left out with the reasons."""
+    folder = project / rows(project, "sort")[-1].folder
+    parts = {path.stem: {image.file_name for image in read_coco(path).images} for path in folder.glob("*.json")}
+    evaluation = parts.pop("evaluation")
+    left_out = [json.loads(line) for line in (folder / "left_out.jsonl").read_text().splitlines()]
+    return set().union(*parts.values()), evaluation, left_out
+
+
+def go(truth: Truth, times: int = 1) -> None:
+    """People finish everything, and the next steps run."""
+    for _ in range(times):
+        correct(truth)
+        done("round", "next")
+
+
+def jobs_with(server: StandInServer, names: Collection[str]) -> list[Any]:
+    state = server.state
+    return [
+        job
+        for job in state.jobs.values()
+        if {state.tasks[job.task_id].frames[n].name for n in range(job.start_frame, job.stop_frame + 1)} & set(names)
+    ]

@@ -1,0 +1,1 @@
+"""Choosing frames by hand, in a page that the command serves."""
