@@ -11,15 +11,14 @@ is the most that the process had resident, without MongoDB's. OMP_NUM_THREADS=1 
 from __future__ import annotations
 
 import argparse
-import atexit
+import multiprocessing
 import os
 import resource
-import shutil
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from frame_tools.images import encode_image
 
 _WIDTH, _HEIGHT = 320, 240
 _FRAMES_A_VIDEO = 1000
+Seconds = tuple[float, float, float, float, float]  # read, sent, the App, all of these, compared
 _MODEL = ModelIdentity("random", "0" * 64)
 
 
@@ -43,20 +43,33 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--subjects", type=int, default=2)
     options = parser.parse_args()
-    place = mkdtemp()
-    atexit.register(shutil.rmtree, place, ignore_errors=True)  # the last of all, when the MongoDB in it has ended
-    out = Path(place) / "out"
-    write_folder(out, options.images, options.subjects)
-    os.environ |= {"FIFTYONE_DATABASE_DIR": f"{place}/database", "FIFTYONE_CONFIG_PATH": f"{place}/config.json"}
-    first, again = open_once(out, compare=False), open_once(out, compare=True)
+    with TemporaryDirectory() as place:
+        out, database = Path(place) / "out", Path(place) / "database"
+        write_folder(out, options.images, options.subjects)
+        os.environ |= {"FIFTYONE_DATABASE_DIR": str(database), "FIFTYONE_CONFIG_PATH": f"{place}/config.json"}
+        with multiprocessing.get_context("spawn").Pool(1) as process:
+            first, again, mebibytes = process.apply(open_twice, (out,))
+        wait_for_end(database)
     names = ("read and judged", "sent to FiftyOne", "App answers", "all until it is open", "looks compared, meanwhile")
     rows = [[name, f"{one:.1f}", f"{two:.1f}"] for name, one, two in zip(names, first, again, strict=True)]
-    mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{options.images:,} images of {options.subjects} subjects each; {mebibytes:.0f} MiB at most\n")
     print(markdown(["what", "seconds, new", "seconds, again"], rows))
 
 
-def open_once(out: Path, compare: bool) -> tuple[float, float, float, float, float]:
+def open_twice(out: Path) -> tuple[Seconds, Seconds, float]:
+    """Of each time the seconds of each part; MiB at most."""
+    first, again = open_once(out, compare=False), open_once(out, compare=True)
+    return first, again, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def wait_for_end(database: Path, seconds: float = 30) -> None:
+    """Until the MongoDB, which ends soon after the process that began it, has left its folder."""
+    lock, ends = database / "mongod.lock", time.monotonic() + seconds
+    while lock.exists() and lock.stat().st_size and time.monotonic() < ends:
+        time.sleep(0.2)
+
+
+def open_once(out: Path, compare: bool) -> Seconds:
     """Seconds of each part, as `annotator review` goes through them; 0 for looks that are not compared."""
     from annotator.review.fiftyone_dataset import App, open_dataset
     from annotator.review.folders import read_review

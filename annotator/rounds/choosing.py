@@ -27,7 +27,7 @@ from cvat_export.atomic import write_bytes
 from frame_tools.images import MANIFEST_FILE, ManifestEntry, read_image
 from trainers.runtimes.formats import hash_model, identify
 
-FRAMES = "frames"  # of `evaluation` and `choose`: a frames folder
+FRAMES = "frames"  # of `evaluation` and `choose`: a frames folder, begun anew where a run was stopped or refused
 _VIDEOS, _IMAGES, _APART = "videos", "images", "never"
 _UNIFORM = "uniform"
 
@@ -46,7 +46,7 @@ def _pool(here: CurrentRound, folder: Path) -> Done:
     videos, found = here.project.videos(), []
     if videos:
         wanted = {"count": here.project.config.frames.pool, "method": _UNIFORM, "output": folder / _VIDEOS}
-        call("choose-frames", *videos, *options(wanted))
+        call("choose-frames", *videos, *options({**wanted, "overwrite": True}))
         found.append(folder / _VIDEOS)
     skipped: list[BadInput] = []
     if images := _images(here):
@@ -70,7 +70,7 @@ def _evaluation(here: CurrentRound, folder: Path) -> Done:
     """Drawn by lot from all frames, once for all rounds."""
     config = here.project.config
     wanted = {"count": config.frames.evaluation, "strategy": _UNIFORM, "seed": config.seed, "output": folder / FRAMES}
-    found = call("select", *pool_folders(here), *options({**wanted, "overwrite": True}))  # one refused may lie there
+    found = call("select", *pool_folders(here), *options({**wanted, "overwrite": True}))
     frames = [replace(_frame_row(frame), role="evaluation") for frame in read_frames([folder / FRAMES])]
     left = sum(row.role == "pool" for row in here.journal.frames()) - len(frames)
     if left < 1:
@@ -126,6 +126,7 @@ def _choose(here: CurrentRound, folder: Path) -> Done | Ended:
                 "held_out": [evaluation_frames(here), *([folder / _APART / MANIFEST_FILE] if never else [])],
                 "labelled": labelled,
                 "like": _write_hard(here, folder) if strategy != _UNIFORM else [],
+                "overwrite": True,
                 **_models(here, strategy),
             }
         ),

@@ -1,7 +1,9 @@
 """Rounds of a project as its user goes them, by the command line, against the stand-in server; and undo."""
 
+from annotator.review.tags import BAD_FRAME, HARD, TaggedFrame, tag_file
 from annotator.rounds import circle
 from cvat_export.coco import ANNOTATION_FILE
+from frame_tools.images import read_manifest
 from tests.annotator.rounds.tiny_project import (
     COUNT,
     call,
@@ -114,6 +116,21 @@ def test_nothing_to_measure_by_stops_before_the_training(project, server, truth)
     called = call("round", "next", "--now")
     assert called.code == 1 and "nothing to measure by" in called.words
     assert not rows(project, "train")
+
+
+def test_what_people_tagged_is_followed(project, truth):
+    """A bad frame is not learnt from, and once the next round's frames are in part like a hard one."""
+    done("round", "next")
+    bad, hard, *_ = sorted(chosen_files(project))
+    tag_file(project).write([TaggedFrame(bad, (BAD_FRAME,), "now"), TaggedFrame(hard, (HARD,), "now")])
+    go(truth)
+    learnt, _, left_out = sorted_files(project)
+    assert hard in learnt and bad not in learnt
+    assert [row["file_name"] for row in left_out] == [bad] and "tagged" in left_out[0]["reason"]
+    second = read_manifest(project / "rounds/2/choose/frames")
+    assert [f"from {hard}, which somebody tagged hard" in entry.reason for entry in second].count(True) == 1
+    go(truth)
+    assert not any("tagged hard" in entry.reason for entry in read_manifest(project / "rounds/3/choose/frames"))
 
 
 def test_a_check_that_was_stopped_is_done_anew(project, truth):
