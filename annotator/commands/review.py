@@ -111,15 +111,14 @@ def _open(review: Review, folder: Path, as_json: bool, options: dict[str, Any]) 
     name = dataset_name(folder, options["name"])
     dataset = open_dataset(name)
     updated = dataset.update(review)
-    with App(dataset, options["port"], options["browser"]) as app:
+    with App(dataset, options["port"], options["browser"]) as app, suppress(KeyboardInterrupt):
         shown = {"dataset": name, "frames": len(review.frames), "url": app.url, **vars(updated)}
-        click.echo(json.dumps(shown) if as_json else app.url)
+        click.echo(json.dumps(shown) if as_json else app.url, file=app.stdout)
         click.echo(f"{len(review.frames)} frames as {name!r}; Ctrl-C ends it", err=True)
-        with suppress(KeyboardInterrupt):
-            if options["similar"]:
-                _compare(review, dataset)
-                app.refresh()
-            app.wait()
+        if options["similar"]:
+            _compare(review, dataset)
+            app.refresh()
+        app.wait()
     return 0
 
 

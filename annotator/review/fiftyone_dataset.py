@@ -6,8 +6,9 @@ import hashlib
 import os
 import random
 import socket
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -195,15 +196,22 @@ class ReviewedDataset:
 
 
 class App:
-    """FiftyOne's App on a dataset, as long as the block lasts. Raises AnnotatorError for a port that is taken."""
+    """FiftyOne's App on a dataset, as long as the block lasts. Raises AnnotatorError for a port that is taken.
+
+    stdout: where results belong meanwhile. FiftyOne prints there while it waits for its server, whoever listens: for
+    the block that goes to stderr.
+    """
 
     def __init__(self, dataset: ReviewedDataset, port: int | None, browser: bool) -> None:
         self.dataset, self.port, self.browser = dataset, _free_port(port), browser
+        self.stdout = sys.stdout
+        self._elsewhere = redirect_stdout(sys.stderr)
         self._session: Any = None
 
     def __enter__(self) -> App:
         import fiftyone as fo
 
+        self._elsewhere.__enter__()
         self._session = fo.launch_app(
             self.dataset.dataset, port=self.port, address=_ADDRESS, remote=not self.browser, auto=False
         )
@@ -211,6 +219,7 @@ class App:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._session.close()
+        self._elsewhere.__exit__(kind, error, at)
 
     @property
     def url(self) -> str:

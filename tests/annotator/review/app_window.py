@@ -19,7 +19,8 @@ import pytest
 
 LOOKER = '[data-cy="looker"]'
 GRID, MODAL = np.s_[150:, 310:], np.s_[70:760, 45:1100]  # where pictures are on the screen; the sidebar has colours too
-_WAIT_SECONDS = 60
+_WAIT_SECONDS = 180  # also beside other work
+_STILL = 4  # looks, a second apart
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -76,8 +77,15 @@ class Window:
             button.click()
 
     def settle(self) -> None:
-        """Until pictures and labels are drawn: a canvas does not say."""
-        time.sleep(6)
+        """Until pictures and labels are drawn: a canvas does not say, so that what is seen has to stay the same."""
+        seen: list[bytes] = []
+
+        def is_still() -> bool:
+            time.sleep(1)
+            seen.append(self.driver.get_screenshot_as_png())
+            return len(seen) > _STILL and len(set(seen[-_STILL:])) == 1
+
+        _await(is_still, "the page to come to rest")
 
     def all(self, selector: str) -> list:
         _await(lambda: self.driver.find_elements("css selector", selector), selector)
