@@ -164,8 +164,8 @@ def _pick(
     told = {kind: count for kind, count in wanted.items() if kind == "blurry" or (detector and kind in KINDS)}
     question = Question(span, replace(_wishes(options), wanted=told), wanted, detector)
     with opened_desk(videos, output, question) as desk, served(desk, options["port"] or 0) as server:
-        _show(server.address, desk.dropped, options["browser"])
         try:
+            _show(server.address, desk.dropped, options["browser"])
             if desk.wait() == "quit":
                 raise click.Abort
             frames, lost = desk.taken()
