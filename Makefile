@@ -66,7 +66,7 @@ models: $(VENV)/all.stamp
 	@$(BIN)/python -m recipes.make "$(DATA)" "$(or $(WORK),.models)"
 
 benchmarks: $(VENV)/all.stamp
-	@for benchmark in choose_frames preannotate "preannotate --files torch" select journal; do \
+	@for benchmark in choose_frames preannotate "preannotate --files torch" select journal review pages seek; do \
 	  $(BIN)/python -m benchmarks.$$benchmark || exit 1; done
 
 clean:
