@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def chromedriver() -> str:
     """What drives the browser."""
     pytest.importorskip("selenium", reason="selenium is not installed")
     return _tool("chromedriver")
+
+
+@pytest.fixture(scope="session")
+def headless(chromium, chromedriver):
+    """A headless Chromium with Selenium's driver, given the flags beyond the usual ones; ends with the block."""
+    from tests.annotator.browser import headless
+
+    return partial(headless, chromium, chromedriver)
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import os
 import random
 import socket
 import sys
+import time
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -41,6 +43,7 @@ SIMILAR, PLOT = "likeness", "looks_and_poses"  # FiftyOne's names of what is com
 
 _ADDRESS = "127.0.0.1"  # nobody else's browser: the App has no password
 _PORTS_TRIED = 20
+_ANSWER_SECONDS = 120
 _BATCH = 1000  # frames that are described before they are sent
 _FEWEST_FOR_UNIQUENESS = 5  # FiftyOne looks at three neighbours
 _QUIET = {  # unless the user says otherwise: nothing is reported to anybody, and stdout is ours
@@ -215,6 +218,11 @@ class App:
         self._session = fo.launch_app(
             self.dataset.dataset, port=self.port, address=_ADDRESS, remote=not self.browser, auto=False
         )
+        try:
+            _await_answer(self.url)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -236,6 +244,22 @@ class App:
             self._session.wait(-1)
         except KeyboardInterrupt:
             return
+
+
+def _await_answer(url: str) -> None:
+    """Until the App's server answers, which was launched and not waited for. Raises AnnotatorError if it never does."""
+    ends = time.monotonic() + _ANSWER_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=_ANSWER_SECONDS).close()
+            return
+        except OSError as error:
+            if time.monotonic() > ends:
+                raise AnnotatorError(
+                    f"{url}: FiftyOne's App has not answered for {_ANSWER_SECONDS} s: {error}; is the machine busy? "
+                    "Try again, with another --port perhaps"
+                ) from error
+            time.sleep(0.2)
 
 
 @contextmanager

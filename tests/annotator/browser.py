@@ -6,6 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+)
+
 # Of every text and shape: the contrast of its colour with the first background behind it (WCAG 2.2, 1.4.3).
 _CONTRASTS = """
 const parse = text => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return { rgb: [r, g, b], a }; };
@@ -100,27 +108,28 @@ class Browser:
 
 
 @contextmanager
-def running_browser(chromium: str, chromedriver: str, script: bool = True) -> Iterator[Browser]:
-    """A browser that is closed at the end. script: whether pages may run theirs."""
+def headless(chromium: str, chromedriver: str, *flags: str, script: bool = True) -> Iterator[Any]:
+    """Selenium's driver of a headless Chromium, which ends with the block. script: whether pages may run theirs."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-    ):
+    for flag in (*_FLAGS, *flags):
         options.add_argument(flag)
     if not script:
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options, Service(chromedriver))
-    driver.set_script_timeout(10)
     try:
-        yield Browser(driver)
+        yield driver
     finally:
         driver.quit()
+
+
+@contextmanager
+def running_browser(chromium: str, chromedriver: str, script: bool = True) -> Iterator[Browser]:
+    """A browser for pages on the disk."""
+    with headless(chromium, chromedriver, "--disable-gpu", script=script) as driver:
+        driver.set_script_timeout(10)
+        yield Browser(driver)

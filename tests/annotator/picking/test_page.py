@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import signal
 import time
 from contextlib import contextmanager
@@ -17,33 +16,21 @@ from frame_tools.frame import FrameId
 from frame_tools.images import read_manifest
 from tests.annotator.picking.walks import Picking, write_walk
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: make setup")
-
 PATIENCE_SECONDS = 20
 
 
 @contextmanager
-def browser(chromium, width=1280, height=860, dark=False, zoom=1):
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver_path = shutil.which("chromedriver")
-    if driver_path is None:
-        pytest.skip("chromedriver is not installed (apt-get install chromium-driver)")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    size = {"width": width // zoom, "height": height // zoom, "deviceScaleFactor": zoom, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    if dark:
-        scheme = [{"name": "prefers-color-scheme", "value": "dark"}]
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
-    try:
+def browser(headless, width=1280, height=860, dark=False, zoom=1):
+    """Its console has no error in the end."""
+    with headless("--disable-gpu") as driver:
+        size = {"width": width // zoom, "height": height // zoom, "deviceScaleFactor": zoom, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        if dark:
+            scheme = [{"name": "prefers-color-scheme", "value": "dark"}]
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
         yield driver
         problems = [line for line in driver.get_log("browser") if line["level"] == "SEVERE"]
         assert not problems, problems
-    finally:
-        driver.quit()
 
 
 def until(condition, what):
@@ -63,11 +50,12 @@ def open_page(driver, address, looked=True):
 
 def press(driver, *keys):
     """Each a character or `shift+NAME`, NAME of selenium's Keys."""
+    from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
     for key in keys:
         shift, _, name = key.rpartition("shift+")
-        actions = webdriver.ActionChains(driver, duration=0)
+        actions = ActionChains(driver, duration=0)
         code = getattr(Keys, name, name)
         if key.startswith("shift+") or shift:
             actions = actions.key_down(Keys.SHIFT).send_keys(code).key_up(Keys.SHIFT)
@@ -153,14 +141,14 @@ class Person:
 
 
 @pytest.mark.slow
-def test_a_hundred_keys_and_a_kill_end_in_the_manifest_expected(chromium, tmp_path):
+def test_a_hundred_keys_and_a_kill_end_in_the_manifest_expected(headless, tmp_path):
     varying = [0, 1, 2, 7, 8, 20, 21, 22, 23, 30, 31, 33, 36, 40, 41, 42, 43, 44, 52, 60]
     videos = [write_walk(tmp_path / "b.mp4", 40), write_walk(tmp_path / "a.mp4", 20, seed=1, pts=varying)]
     choose(*videos, "-o", tmp_path / "all", "--method", "every", "--step", 1)
     every = {FrameId(entry.sha256, entry.pts): entry for entry in read_manifest(tmp_path / "all")}
     person = Person(list(every), seed=3)
     arguments = (*videos, "-o", tmp_path / "frames", "--want", "strange=2")
-    with browser(chromium) as driver:
+    with browser(headless) as driver:
         with Picking(*arguments) as first:
             open_page(driver, first.address)
             press(driver, *(person.next_key() for _ in range(60)))
@@ -195,12 +183,12 @@ def test_a_hundred_keys_and_a_kill_end_in_the_manifest_expected(chromium, tmp_pa
 
 
 @pytest.mark.slow
-def test_accepting_all_suggestions_gives_what_the_command_chooses(chromium, tmp_path):
+def test_accepting_all_suggestions_gives_what_the_command_chooses(headless, tmp_path):
     video = write_walk(tmp_path / "walk.mp4")
     choose(video, "-o", tmp_path / "chosen", "-n", 6, "--want", "blurry=1")
     kinds = ("--want", "blurry=1", "--want", "strange=2", "--want", "crowded=1")
     asked = (video, "-o", tmp_path / "f", "-n", 6, *kinds)
-    with browser(chromium) as driver, Picking(*asked) as picking:
+    with browser(headless) as driver, Picking(*asked) as picking:
         open_page(driver, picking.address)
         assert (text(driver, "mark-strange").split()[-3:], text(driver, "count")) == (["0", "of", "2"], "0 of 6 taken")
         press(driver, "n", "a")
@@ -219,9 +207,9 @@ def test_accepting_all_suggestions_gives_what_the_command_chooses(chromium, tmp_
 
 
 @pytest.mark.slow
-def test_stepping_shows_each_frame_and_says_where(chromium, tmp_path):
+def test_stepping_shows_each_frame_and_says_where(headless, tmp_path):
     videos = [write_walk(tmp_path / "a.mp4", 30), write_walk(tmp_path / "b.mp4", 12, seed=1)]
-    with browser(chromium) as driver, Picking(*videos, "-o", tmp_path / "f", "-n", 4) as picking:
+    with browser(headless) as driver, Picking(*videos, "-o", tmp_path / "f", "-n", 4) as picking:
         open_page(driver, picking.address)
         for key, name, words in (
             ("ARROW_RIGHT", "/frame/0/1", "frame 1 (2 of 30)"),
@@ -252,10 +240,10 @@ def test_stepping_shows_each_frame_and_says_where(chromium, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("zoom", "dark"), [(1, False), (2, True)])
-def test_nothing_is_cut_off_and_focus_is_seen(chromium, tmp_path, zoom, dark):
+def test_nothing_is_cut_off_and_focus_is_seen(headless, tmp_path, zoom, dark):
     video = write_walk(tmp_path / ("a video with a rather long name of its own " + "x" * 40 + ".mp4"))
     with (
-        browser(chromium, dark=dark, zoom=zoom) as driver,
+        browser(headless, dark=dark, zoom=zoom) as driver,
         Picking(video, "-o", tmp_path / "f", "-n", 4) as picking,
     ):
         open_page(driver, picking.address)

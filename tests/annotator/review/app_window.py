@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 
 LOOKER = '[data-cy="looker"]'
 GRID, MODAL = np.s_[150:, 310:], np.s_[70:760, 45:1100]  # where pictures are on the screen; the sidebar has colours too
@@ -67,7 +66,7 @@ class Window:
 
     def __init__(self, driver, url: str) -> None:
         self.driver = driver
-        driver.get(url)
+        _await(lambda: self._goes_to(url), url)
         self.all(LOOKER)
         _await(
             lambda: not self.driver.find_elements("css selector", '[data-cy="looker"] [class*="loading"]'), "pictures"
@@ -75,6 +74,17 @@ class Window:
         self.settle()
         for button in driver.find_elements("xpath", '//*[text()="Dismiss"]'):
             button.click()
+
+    def _goes_to(self, url: str) -> bool:
+        from selenium.common.exceptions import WebDriverException
+
+        try:
+            self.driver.get(url)
+        except WebDriverException as error:
+            if "ERR_CONNECTION_REFUSED" not in str(error):
+                raise
+            return False
+        return True
 
     def settle(self) -> None:
         """Until pictures and labels are drawn: a canvas does not say, so that what is seen has to stay the same."""
@@ -115,24 +125,6 @@ class Window:
         if apply:
             apply[-1].click()
         time.sleep(2)
-
-
-@contextmanager
-def browser(chromium: str, profile: Path) -> Iterator:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    driver_path = shutil.which("chromedriver")
-    if driver_path is None:
-        pytest.skip("chromedriver is not installed (apt-get install chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    flags = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1500,950")
-    for flag in (*flags, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    try:
-        yield driver
-    finally:
-        driver.quit()
 
 
 def count_colour(pixels: np.ndarray, colour: str, within: int = 40) -> int:

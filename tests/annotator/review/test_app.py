@@ -19,7 +19,6 @@ from tests.annotator.review.app_window import (
     LOOKER,
     MODAL,
     Window,
-    browser,
     colour_places,
     count_colour,
     databases,
@@ -53,8 +52,8 @@ def out(tmp_path):
     return write_proposed(tmp_path / "out", people)
 
 
-def test_skeletons_are_seen_and_tags_come_back(out, home, chromium, tmp_path):
-    with opened(home, out) as said, browser(chromium, tmp_path / "profile") as driver:
+def test_skeletons_are_seen_and_tags_come_back(out, home, headless, tmp_path):
+    with opened(home, out) as said, headless("--window-size=1500,950") as driver:
         assert (said["frames"], said["added"], said["changed"], said["removed"]) == (3, 3, 0, 0)
         window = Window(driver, said["url"])
         assert len(window.all(LOOKER)) == 3
@@ -127,7 +126,7 @@ def test_without_mongodb_it_is_said_what_to_do(home):
 
 
 @pytest.mark.shared_data
-def test_people_of_a_video_and_a_cat(shared_data, home, chromium, tmp_path):
+def test_people_of_a_video_and_a_cat(shared_data, home, headless, tmp_path):
     frames, people = tmp_path / "frames", tmp_path / "people"
     video = shared_data / "videos" / "people_one_by_one.mp4"
     for words in (
@@ -137,7 +136,7 @@ def test_people_of_a_video_and_a_cat(shared_data, home, chromium, tmp_path):
         assert CliRunner().invoke(group, words).exit_code == 0
     cat = write_cat(shared_data / "cats", tmp_path / "cat")
     for folder, words in ((people, ["--frames", frames]), (cat, [])):
-        with opened(home, folder, *words) as said, browser(chromium, tmp_path / folder.name / "profile") as driver:
+        with opened(home, folder, *words) as said, headless("--window-size=1500,950") as driver:
             window = Window(driver, said["url"])
             window.picture(tmp_path / f"review-{folder.name}-grid.png")
             driver.execute_script("arguments[0].click()", window.all(f"{LOOKER} canvas")[0])
