@@ -13,6 +13,7 @@ from annotator.change_rows import read_changes
 from annotator.correction_cost import Costs
 from annotator.known_frames import FrameKey, file_key
 from annotator.proposal_outcomes import Round, video_name
+from annotator.report import REPORT_FILE
 from cvat_export.atomic import write_text
 from cvat_export.coco import read_coco
 from cvat_export.dataset import LabelledImage
@@ -38,6 +39,6 @@ def read_round(folder: Path, name: str, group: str, only: Collection[FrameKey] |
 def write_acceptance(output: Path, measured: Acceptance, costs: Costs, advice: Sequence[str]) -> None:
     """The figures, and the page."""
     output.mkdir(parents=True, exist_ok=True)
-    write_acceptance_report(output / "report.html", measured, costs, tuple(advice))
+    write_acceptance_report(output / REPORT_FILE, measured, costs, tuple(advice))
     result = as_json(measured, costs, tuple(advice))
     write_text(output / RESULT_FILE, json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -21,7 +21,7 @@ from frame_tools.selection import Candidates
 from frame_tools.timing import Span
 from frame_tools.video import Video
 
-DETECTED_FRAMES = 300  # that a detector looks at, of all videos together, or three times the count if that is more
+_DETECTED_FRAMES = 300  # that a detector looks at, of all videos together, or three times the count if that is more
 LOOKS_A_SECOND = 12
 _FEWEST_CANDIDATES = 64  # of one video, however many there are
 _BATCH = 8
@@ -82,9 +82,15 @@ class Footage:
         return figures
 
 
-def looks_stride(video: Video) -> int:
-    """Every how many'th frame is worth a look where neighbours need not be told apart: about twelve a second."""
-    return max(1, round(video.facts.frame_rate / LOOKS_A_SECOND)) if video.facts.frame_rate else 1
+def looks_stride(video: Video, method: str) -> int:
+    """Every how many'th frame is worth a look: about twelve a second where neighbours need not be told apart."""
+    rate = video.facts.frame_rate
+    return max(1, round(rate / LOOKS_A_SECOND)) if rate and method in ("diverse", "scenes") else 1
+
+
+def detected_each(count: int | None, videos: int) -> int:
+    """How many frames of each of so many videos the detector looks at. count: of the frames wanted, of all together."""
+    return max(1, max(_DETECTED_FRAMES, 3 * (count or 0)) // videos)
 
 
 def candidates_each(videos: int) -> int:

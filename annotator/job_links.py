@@ -20,8 +20,12 @@ def job_address(host: str, task: int, job: int, frame: int) -> str:
 
 def job_links(row: Mapping[str, Any]) -> Links:
     """Of a frame's row in changes.jsonl; none where it came out of a file, which does not say the job."""
-    address = row.get("address")
-    return ((f"job {row['job']} in CVAT", address),) if address else ()
+    return job_link(row["job"], row.get("address"))
+
+
+def job_link(job: int | None, address: str | None) -> Links:
+    """To a job, as every page words it; none without an address."""
+    return ((f"job {job} in CVAT", address),) if address else ()
 
 
 def add_addresses(frames: list[Row], host: str) -> None:
@@ -56,7 +60,8 @@ def pushed_links(server: CvatServer, record: PushRecord) -> dict[str, Links]:
 
 def _links(server: CvatServer, jobs: list[RemoteJob], frame: RemoteFrame, task: int) -> Links:
     return tuple(
-        (f"job {job.id} in CVAT", job_address(server.login.host, task, job.id, frame.number))
+        link
         for job in jobs
         if job.start_frame <= frame.number <= job.stop_frame
+        for link in job_link(job.id, job_address(server.login.host, task, job.id, frame.number))
     )

@@ -13,7 +13,7 @@ from annotator.inputs import BadInput, Input
 from annotator.pipeline import FinishedShard, Shard, cut_shards, judge_visibility, process
 from annotator.prediction_report import write_prediction_report
 from annotator.predictions import PREDICTIONS_FILE, Prediction, read_predictions
-from annotator.report import PICTURES
+from annotator.report import PICTURES, REPORT_FILE
 from annotator.run_folder import RunFolder
 from cvat_export.archive import write_archive
 from cvat_export.atomic import write_bytes, write_json_lines
@@ -61,7 +61,7 @@ def crops_archive_path(out: Path) -> Path:
 
 def output_paths(out: Path) -> tuple[Path, ...]:
     """Everything that a run writes, and that --overwrite removes."""
-    names = ("images", "annotations", PREDICTIONS_FILE, ERRORS_FILE, "report.html", PICTURES, CROPS_FOLDER)
+    names = ("images", "annotations", PREDICTIONS_FILE, ERRORS_FILE, REPORT_FILE, PICTURES, CROPS_FOLDER)
     return (*(out / name for name in names), archive_path(out), crops_archive_path(out))
 
 

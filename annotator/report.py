@@ -47,14 +47,14 @@ def write_page(path: Path, title: str, lead: str, summary: Mapping[str, object],
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in summary.items()
     )
-    page = Template(_template("page.html")).substitute(
+    page = Template(template("page.html")).substitute(
         title=escape(title),
         lead=escape(lead),
-        style=_template("page.css"),
+        style=template("colours.css") + template("page.css"),
         summary=f"<dl>{cells}</dl>",
         body="\n".join(sections),
         version=version("cvat-pose-annotator"),
-        script=_template("sheet.js"),
+        script=template("sheet.js"),
     )
     write_text(path, page)
 
@@ -99,7 +99,8 @@ def link_tiles(path: Path, links: Mapping[str, Links]) -> None:
     write_text(path, _NAV.sub(linked, path.read_text("utf-8")))
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """The text of a file in templates/."""
     return files("annotator").joinpath("templates", name).read_text("utf-8")
 
 

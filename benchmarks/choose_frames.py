@@ -55,7 +55,7 @@ def analyse(path: Path, threads: int) -> Measured:
 
     video = open_video(path, threads)
     clock, processor = time.perf_counter(), time.process_time()
-    look_at(video, WHOLE, count, looks_stride(video))
+    look_at(video, WHOLE, count, looks_stride(video, "diverse"))
     return Measured(time.perf_counter() - clock, time.process_time() - processor, frames)
 
 

@@ -71,7 +71,8 @@ def wait_for_end(database: Path, seconds: float = 30) -> None:
 
 def open_once(out: Path, compare: bool) -> Seconds:
     """Seconds of each part, as `annotator review` goes through them; 0 for looks that are not compared."""
-    from annotator.review.fiftyone_dataset import App, open_dataset
+    from annotator.review.app import App
+    from annotator.review.fiftyone_dataset import open_dataset
     from annotator.review.folders import read_review
     from annotator.review.looks import compare_looks
 

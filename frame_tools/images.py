@@ -57,6 +57,11 @@ class ManifestEntry:
     reason: str
     quality: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def seconds(self) -> float | None:
+        """On the video's own clock; None for an image, which is its own source."""
+        return None if self.source == self.file else float(self.pts * self.time_base)
+
     def to_json_line(self) -> str:
         """One line without its end; the same entry gives the same bytes."""
         values = vars(self) | {

@@ -16,7 +16,7 @@ PACKAGES = {
 }
 GIANTS = {  # library -> the modules that may import it
     "ultralytics": {"trainers/runtimes/ultralytics_file.py", "trainers/ultralytics_training.py"},
-    "fiftyone": {"annotator/review/fiftyone_dataset.py"},
+    "fiftyone": {"annotator/review/fiftyone_dataset.py", "annotator/review/fiftyone_view.py"},
     "cvat_sdk": {"cvat_export/server.py", "annotator/cvat_function.py"},
     "av": {f"frame_tools/{name}.py" for name in ("decoding", "orientation", "thumbnail", "video", "video_writer")},
 }

@@ -276,17 +276,17 @@ def _plan(videos: Sequence[Video], detector: Detector | None, options: dict[str,
 def _look(videos: Sequence[Video], span: Span, options: dict[str, Any], detector: Detector | None) -> list[Footage]:
     from tqdm import tqdm
 
-    from annotator.frame_choice import DETECTED_FRAMES, detect, look_at, looks_stride
+    from annotator.frame_choice import detect, detected_each, look_at, looks_stride
 
     keep_blurred = any(kind == "blurry" for kind, _ in options["want"])
     footage = []
     for video in videos:
         with tqdm(desc=f"look at {video.path.name}", total=video.facts.frame_count, unit="frame", disable=None) as bar:
-            stride = looks_stride(video) if options["method"] in ("diverse", "scenes") else 1
+            stride = looks_stride(video, options["method"])
             footage.append(look_at(video, span, bar.update, stride, len(videos), keep_blurred))
     if detector is None:
         return footage
-    limit = max(1, max(DETECTED_FRAMES, 3 * (options["count"] or 0)) // len(videos))
+    limit = detected_each(options["count"], len(videos))
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(desc="detect", unit="frame", disable=None))
         return [detect(item, detector, limit, bar.update) for item in footage]

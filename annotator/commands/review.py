@@ -106,7 +106,8 @@ def _read(folder: Path, options: dict[str, Any]) -> Review:
 
 
 def _open(review: Review, folder: Path, as_json: bool, options: dict[str, Any]) -> int:
-    from annotator.review.fiftyone_dataset import App, dataset_name, open_dataset
+    from annotator.review.app import App
+    from annotator.review.fiftyone_dataset import dataset_name, open_dataset
 
     name = dataset_name(folder, options["name"])
     dataset = open_dataset(name)
@@ -142,11 +143,12 @@ def _delete(folder: Path, as_json: bool, options: dict[str, Any]) -> int:
 
 
 def _export(review: Review, folder: Path, as_json: bool, options: dict[str, Any]) -> int:
+    from annotator.report import REPORT_FILE
     from annotator.review.static_page import write_review_page
     from annotator.review.tags import tag_file
 
     shown = write_review_page(options["export"], review, tag_file(folder).read(), options["pictures"])
-    page = options["export"] / "report.html"
+    page = options["export"] / REPORT_FILE
     click.echo(
         json.dumps({"output": str(page), "frames": len(review.frames), "shown": shown}) if as_json else str(page)
     )

@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 
 from annotator.detector import Detector
-from annotator.frame_choice import DETECTED_FRAMES, Footage, candidates_each, detect, look_at, looks_stride
+from annotator.frame_choice import Footage, candidates_each, detect, detected_each, look_at, looks_stride
 from annotator.picking.footage import Courtesy, PickedVideo
 from frame_tools.analysis import Analysis, Analyst
 from frame_tools.decoding import DecodedPicture
@@ -37,11 +37,6 @@ class Question:
     wishes: Wishes
     wanted: Mapping[str, int] = field(default_factory=dict)
     detector: Detector | None = None
-
-    @property
-    def detected_frames(self) -> int:
-        """How many frames the detector looks at, of all videos together."""
-        return max(DETECTED_FRAMES, 3 * (self.wishes.count or 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +67,7 @@ def look(videos: Sequence[PickedVideo], question: Question, progress: Progress, 
     pairs = [_look_at(number, picked, question, progress, step) for number, picked in enumerate(videos)]
     footage = [seen for seen, _ in pairs]
     if question.detector is not None:
-        limit = max(1, question.detected_frames // len(videos))
+        limit = detected_each(question.wishes.count, len(videos))
         progress.text, progress.done, progress.of = "detecting", 0, limit * len(videos)
         footage = [detect(item, question.detector, limit, step) for item in footage]
     selection = Selection(())
@@ -86,7 +81,7 @@ def _look_at(
 ) -> tuple[Footage, Analysis]:
     video, wishes = picked.video, question.wishes
     progress.text, progress.done, progress.of = f"looking at {video.path.name}", 0, len(picked.shown.pts)
-    stride = looks_stride(video) if wishes.method in ("diverse", "scenes") else 1
+    stride = looks_stride(video, wishes.method)
     watcher = _Watcher(number, picked, candidates_each(progress.videos), progress)
     keep_blurred = "blurry" in wishes.wanted
     footage = look_at(video, question.span, step, stride, progress.videos, keep_blurred, watcher.watch)

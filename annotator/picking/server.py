@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from annotator.errors import AnnotatorError
 from annotator.picking.desk import Desk
+from annotator.picking.session import MARKS
+from annotator.report import template
 from frame_tools.errors import FrameToolsError
 
 LOOPBACK = "127.0.0.1"
@@ -140,8 +141,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self) -> bytes:
         self._nonce = secrets.token_urlsafe(16)
-        page = files("annotator").joinpath("templates", "picking.html").read_text("utf-8")
-        return page.replace("$nonce", self._nonce).encode()
+        values = {"$colours": template("colours.css"), "$marks": json.dumps(MARKS), "$nonce": self._nonce}
+        page = template("picking.html")
+        for name, value in values.items():
+            page = page.replace(name, value)
+        return page.encode()
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")

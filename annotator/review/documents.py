@@ -34,6 +34,11 @@ def side_field(source: str, side: str) -> str:
     return f"{source}_{side}"
 
 
+def keypoint_fields() -> list[str]:
+    """Wholes before sides: the App draws the joints of later ones over those of earlier ones."""
+    return [*SOURCES, *(side_field(source, side) for source in SOURCES for side in SIDES)]
+
+
 def side_edges(skeleton: Skeleton, side: str | None) -> list[list[int]]:
     """The edges between two joints of a side; for None all others, which cross over or touch the middle."""
     sides = [{skeleton.sides[joint] for joint in edge} for edge in skeleton.edges]

@@ -32,9 +32,9 @@ class _Verdict:
 def judge(review: Review) -> Review:
     """The review with OKS and errors of all frames that have something to judge by.
 
-    A subject's error is the kind of which most of its joints are, of equal ones the gravest; `false positive` is a
-    proposal of nobody, `false negative` a true subject that nothing was proposed for. Subjects without joints, and what
-    lies in images with crowds, are passed over.
+    A subject's error is the kind that most of its wrong joints are of, of equal ones the gravest, `good` with none;
+    `false positive` is a proposal of nobody, `false negative` a true subject that nothing was proposed for. Subjects
+    without joints, and what lies in images with crowds, are passed over.
     """
     frames = list(review.frames)
     for category, skeleton in review.skeletons.items():

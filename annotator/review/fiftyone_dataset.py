@@ -1,19 +1,14 @@
-"""A review as a dataset in FiftyOne, and its App. The only importer of fiftyone, which brings a MongoDB of its own."""
+"""A review as a dataset in FiftyOne, which brings a MongoDB of its own. With fiftyone_view.py its only importer."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import random
-import socket
-import sys
-import time
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -28,22 +23,16 @@ from annotator.review.documents import (
     boxes_field,
     describe,
     fingerprint,
-    side_edges,
+    keypoint_fields,
     side_field,
 )
+from annotator.review.fiftyone_view import present
 from annotator.review.frames import Review
 from annotator.review.looks import principal_plane
 from annotator.review.tags import TAGS, Tagged
-from cvat_export.skeleton import SIDE_COLOURS, Skeleton
 
-COLOURS = {"proposals": "#ff3caa", "corrections": "#ffd94a", "truth": "#ffffff"}
-PALER = {"proposals": 0.0, "corrections": 0.4, "truth": 0.7}  # towards white: how a side's colour tells whose it is
-DEFAULT_PORT = 5151
 SIMILAR, PLOT = "likeness", "looks_and_poses"  # FiftyOne's names of what is computed of embeddings
 
-_ADDRESS = "127.0.0.1"  # nobody else's browser: the App has no password
-_PORTS_TRIED = 20
-_ANSWER_SECONDS = 120
 _BATCH = 1000  # frames that are described before they are sent
 _FEWEST_FOR_UNIQUENESS = 5  # FiftyOne looks at three neighbours
 _QUIET = {  # unless the user says otherwise: nothing is reported to anybody, and stdout is ours
@@ -64,13 +53,6 @@ _LABEL_FIELDS: dict[str, tuple[str, ...]] = {
     "FloatField": ("oks", "moved_px", "moved_sigmas"),
 }
 _JOINT_FIELDS = {"visibility": "IntField", "joint_errors": "StringField", "outcomes": "StringField"}
-_SIDEBAR = {
-    "REVIEW": (
-        *("doubt", "errors", "suspects", "lowest_oks", "moved_sigmas", "subjects", "reviewed", "annotator", "job"),
-        "uniqueness",
-    ),
-    "FRAME": ("video", "seconds", "pts", "reason", "role", "round", "models", "file_name", "frame_id"),
-}
 
 Vector = npt.NDArray[np.float32]
 
@@ -134,8 +116,14 @@ class ReviewedDataset:
         gone = [place for frame, (place, _) in known.items() if frame not in wanted]
         self.dataset.delete_samples(gone)
         self._write_again(changed)
-        _present(self.dataset, review)
+        present(self.dataset, review)
         return Updated(added, len(changed), len(gone))
+
+    def launch_app(self, address: str, port: int, browser: bool) -> Any:
+        """FiftyOne's session of its App, whose server may not answer yet."""
+        import fiftyone as fo
+
+        return fo.launch_app(self.dataset, port=port, address=address, remote=not browser, auto=False)
 
     def tagged_frames(self) -> list[Tagged]:
         """The frames that carry one of our tags, themselves or on a subject, by name."""
@@ -198,70 +186,6 @@ class ReviewedDataset:
                 sample[name] = value
 
 
-class App:
-    """FiftyOne's App on a dataset, as long as the block lasts. Raises AnnotatorError for a port that is taken.
-
-    stdout: where results belong meanwhile. FiftyOne prints there while it waits for its server, whoever listens: for
-    the block that goes to stderr.
-    """
-
-    def __init__(self, dataset: ReviewedDataset, port: int | None, browser: bool) -> None:
-        self.dataset, self.port, self.browser = dataset, _free_port(port), browser
-        self.stdout = sys.stdout
-        self._elsewhere = redirect_stdout(sys.stderr)
-        self._session: Any = None
-
-    def __enter__(self) -> App:
-        import fiftyone as fo
-
-        self._elsewhere.__enter__()
-        self._session = fo.launch_app(
-            self.dataset.dataset, port=self.port, address=_ADDRESS, remote=not self.browser, auto=False
-        )
-        try:
-            _await_answer(self.url)
-        except BaseException as error:
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._session.close()
-        self._elsewhere.__exit__(kind, error, at)
-
-    @property
-    def url(self) -> str:
-        """Where the App shows the dataset."""
-        return f"http://localhost:{self.port}/datasets/{self.dataset.dataset.slug}"
-
-    def refresh(self) -> None:
-        """Show what was computed since."""
-        self._session.refresh()
-
-    def wait(self) -> None:
-        """Until Ctrl-C."""
-        try:
-            self._session.wait(-1)
-        except KeyboardInterrupt:
-            return
-
-
-def _await_answer(url: str) -> None:
-    """Until the App's server answers, which was launched and not waited for. Raises AnnotatorError if it never does."""
-    ends = time.monotonic() + _ANSWER_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=_ANSWER_SECONDS).close()
-            return
-        except OSError as error:
-            if time.monotonic() > ends:
-                raise AnnotatorError(
-                    f"{url}: FiftyOne's App has not answered for {_ANSWER_SECONDS} s: {error}; is the machine busy? "
-                    "Try again, with another --port perhaps"
-                ) from error
-            time.sleep(0.2)
-
-
 @contextmanager
 def _connected() -> Iterator[Any]:
     """The library, with its database running. Raises AnnotatorError that says what is missing."""
@@ -296,12 +220,8 @@ def _declare_fields(dataset: Any, review: Review) -> None:
             dataset.add_sample_field(name, getattr(fo, kind), **subfield)
     for source in SOURCES:
         _declare_label(dataset, source, fo.Keypoints, "keypoints")
-        for name, subfield in (
-            ("visibility", fo.IntField),
-            ("joint_errors", fo.StringField),
-            ("outcomes", fo.StringField),
-        ):
-            dataset.add_sample_field(f"{source}.keypoints.{name}", fo.ListField, subfield=subfield)
+        for name, kind in _JOINT_FIELDS.items():
+            dataset.add_sample_field(f"{source}.keypoints.{name}", fo.ListField, subfield=getattr(fo, kind))
         _declare_label(dataset, boxes_field(source), fo.Detections, "detections")
         for side in SIDES:
             name = side_field(source, side)
@@ -337,7 +257,7 @@ def _values(fields: Fields) -> Fields:
     values = {key: value for key, value in fields.items() if key not in ("width", "height")}
     values["metadata"] = fo.ImageMetadata(width=fields["width"], height=fields["height"])
     values["quality"] = fo.DynamicEmbeddedDocument(**fields["quality"])
-    for name in _keypoint_fields():
+    for name in keypoint_fields():
         values[name] = fo.Keypoints(keypoints=[fo.Keypoint(**_given(label)) for label in fields[name]])
     for source in SOURCES:
         boxes = boxes_field(source)
@@ -349,7 +269,7 @@ def _stored(fields: Fields, like: Fields) -> Fields:
     """A sample as the database has it. like: one that FiftyOne has stored there."""
     own = {key: like[key] for key in ("tags", "_media_type", "_dataset_id", "created_at", "last_modified_at")}
     plain = {key: value for key, value in fields.items() if value is not None and key not in ("width", "height")}
-    labels = {name: _stored_labels(fields[name], "Keypoint") for name in _keypoint_fields()}
+    labels = {name: _stored_labels(fields[name], "Keypoint") for name in keypoint_fields()}
     boxes = {boxes_field(source): _stored_labels(fields[boxes_field(source)], "Detection") for source in SOURCES}
     metadata = {"_cls": "ImageMetadata", "width": fields["width"], "height": fields["height"]}
     quality = {"_cls": "DynamicEmbeddedDocument", **fields["quality"]}
@@ -371,97 +291,8 @@ def _given(label: Fields) -> Fields:
     return known
 
 
-def _present(dataset: Any, review: Review) -> None:
-    """How the App shows it: sides in two colours, the rest by whose it is; the views to begin with."""
-    import fiftyone as fo
-
-    skeleton = next(iter(review.skeletons.values()), None)
-    if skeleton is not None:
-        dataset.skeletons = dict(_bones(skeleton))
-    dataset.app_config.color_scheme = _colour_scheme()
-    dataset.app_config.active_fields = fo.ActiveFields(paths=_keypoint_fields(), exclude=False)
-    dataset.app_config.sidebar_groups = _sidebar(dataset)
-    dataset.info = {"folder": str(review.folder.absolute())}
-    dataset.save()
-    for name, (view, words) in _views(dataset).items():
-        dataset.save_view(name, view, description=words, overwrite=True)
-
-
-def _keypoint_fields() -> list[str]:
-    """Wholes before sides: the App draws the joints of later ones over those of earlier ones."""
-    return [*SOURCES, *(side_field(source, side) for source in SOURCES for side in SIDES)]
-
-
-def _bones(skeleton: Skeleton) -> Iterator[tuple[str, Any]]:
-    """A field's name, and the edges that its labels have."""
-    import fiftyone as fo
-
-    for source in SOURCES:
-        for name, side in ((source, None), *((side_field(source, side), side) for side in SIDES)):
-            yield name, fo.KeypointSkeleton(labels=list(skeleton.joints), edges=side_edges(skeleton, side))
-
-
-def _colour_scheme() -> Any:
-    """A colour a field. The App's own colours of joints go by which it meets first: they would change sides."""
-    import fiftyone as fo
-
-    colours = {name: colour for source, colour in COLOURS.items() for name in (source, boxes_field(source))}
-    colours |= {side_field(source, side): _paler(side, share) for source, share in PALER.items() for side in SIDES}
-    return fo.ColorScheme(
-        color_by="field",
-        multicolor_keypoints=False,
-        show_skeletons=True,
-        opacity=0.9,
-        fields=[{"path": path, "fieldColor": colour} for path, colour in colours.items()],
-    )
-
-
-def _paler(side: str, share: float) -> str:
-    """A side's colour, that share of the way to white."""
-    rgb = [int(SIDE_COLOURS[side][place : place + 2], 16) for place in (1, 3, 5)]
-    return "#" + "".join(f"{round(part + share * (255 - part)):02x}" for part in rgb)
-
-
-def _sidebar(dataset: Any) -> list[Any]:
-    """Tags and labels first, then what matters to a review; what is ours alone is not shown."""
-    import fiftyone as fo
-
-    placed = {path for paths in _SIDEBAR.values() for path in paths} | {"fingerprint", "looks"}
-    groups = fo.DatasetAppConfig.default_sidebar_groups(dataset)
-    for group in groups:
-        group.paths = [path for path in group.paths if path not in placed and not path.startswith("quality")]
-        group.expanded = group.name in ("tags", "labels")
-        group.paths = sorted(group.paths, key=lambda path: path in SOURCES)  # sides first, for they lie on top
-    quality = [path for path in dataset.get_field_schema(flat=True) if path.startswith("quality.")]
-    ours = {**{name: list(paths) for name, paths in _SIDEBAR.items()}, "QUALITY": quality}
-    first = [group for group in groups if group.expanded]
-    middle = [
-        fo.SidebarGroupDocument(name=name, paths=paths, expanded=name != "QUALITY") for name, paths in ours.items()
-    ]
-    return [*first, *middle, *(group for group in groups if not group.expanded)]
-
-
-def _views(dataset: Any) -> dict[str, tuple[Any, str]]:
-    from fiftyone import ViewField
-
-    return {
-        "worst": (dataset.sort_by("doubt", reverse=True), "Most doubtful first: lowest OKS, or lowest scores"),
-        "suspects": (
-            dataset.match(ViewField("suspects").length() > 0).sort_by("doubt", reverse=True),
-            "Proposals that rules on shape and scores doubt",
-        ),
-        "most moved": (
-            dataset.match(ViewField("moved_sigmas") > 0).sort_by("moved_sigmas", reverse=True),
-            "Where people moved joints furthest, in OKS's sigmas",
-        ),
-        "empty frames": (dataset.match(ViewField("subjects") == 0), "Nobody was proposed or drawn"),
-        "not reviewed": (dataset.match(ViewField("reviewed") == False), "In no finished job"),  # noqa: E712
-        "by video": (dataset.group_by("video", order_by="pts"), "Frames of a video in their order"),
-    }
-
-
 def _labels(sample: Any) -> Iterable[Any]:
-    for name in _keypoint_fields():
+    for name in keypoint_fields():
         yield from (sample[name].keypoints if sample[name] else ())
     for source in SOURCES:
         yield from (sample[boxes_field(source)].detections if sample[boxes_field(source)] else ())
@@ -495,19 +326,3 @@ def _box_px(label: Any, width: int, height: int) -> tuple[float, float, float, f
         corners = np.concatenate([np.nanmin(points, axis=0), np.nanmax(points, axis=0)])
     x1, y1, x2, y2 = (corners * (width, height, width, height)).round(2).tolist()
     return x1, y1, x2, y2
-
-
-def _free_port(wanted: int | None) -> int:
-    """The port that was asked for, or the first free one from FiftyOne's own on."""
-    candidates = range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED) if wanted is None else (wanted,)
-    for port in candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((_ADDRESS, port))
-            except OSError:
-                continue
-            return port
-    raise AnnotatorError(
-        f"--port: {', '.join(map(str, candidates))} {'are' if wanted is None else 'is'} taken; choose another"
-    )

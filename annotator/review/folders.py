@@ -140,11 +140,10 @@ def _manifest_origins(folder: Path, role: str | None = None, number: int | None 
 
 
 def _manifest_origin(entry: ManifestEntry, role: str | None, number: int | None) -> Origin:
-    is_image = entry.source == entry.file
     return Origin(
         sha256=entry.sha256,
-        pts=None if is_image else entry.pts,
-        seconds=None if is_image else float(entry.pts * entry.time_base),
+        pts=None if entry.seconds is None else entry.pts,
+        seconds=entry.seconds,
         reason=entry.reason,
         quality=entry.quality,
         role=role,

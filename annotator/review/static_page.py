@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from annotator.errors import AnnotatorError
+from annotator.job_links import job_link
 from annotator.known_frames import FrameKey
+from annotator.proposal_outcomes import NOBODY
 from annotator.report import PICTURES, REPORT_FILE, Tile, contact_sheet, write_page
 from annotator.review.frames import Review, ReviewedFrame, ReviewedSubject
 from annotator.review.tags import TaggedFrame
@@ -81,7 +83,7 @@ def _tile(output: Path, frame: ReviewedFrame, skeletons: Mapping[str, Skeleton],
         lines=tuple(_lines(frame)),
         facets=_facets(frame, tags.get(frame.key)),
         keys=_keys(frame),
-        links=((f"job {frame.work.job} in CVAT", frame.work.address),) if frame.work and frame.work.address else (),
+        links=job_link(frame.work.job, frame.work.address) if frame.work else (),
     )
 
 
@@ -109,7 +111,7 @@ def _lines(frame: ReviewedFrame) -> Iterable[str]:
 
 
 def _facets(frame: ReviewedFrame, tagged: TaggedFrame | None) -> dict[str, str | tuple[str, ...]]:
-    who = frame.work.annotator if frame.work and frame.work.annotator else "nobody assigned"
+    who = frame.work.annotator if frame.work and frame.work.annotator else NOBODY
     facets: dict[str, str | tuple[str, ...]] = {
         "video": frame.video,
         "tag": tagged.tags if tagged else (),

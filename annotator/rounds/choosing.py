@@ -294,8 +294,7 @@ def _write_images(folder: Path, images: Sequence[ImageFile]) -> list[BadInput]:
 
 def _frame_row(frame: FolderFrame) -> FrameRow:
     entry = frame.entry
-    is_image = entry.source == entry.file
-    return FrameRow(entry.sha256, entry.pts, entry.file, None if is_image else float(entry.pts * entry.time_base))
+    return FrameRow(entry.sha256, entry.pts, entry.file, entry.seconds)
 
 
 def _key(frame: FolderFrame) -> tuple[str, int]:

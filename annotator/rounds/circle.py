@@ -16,7 +16,8 @@ from annotator.rounds.choosing import CHOOSE, EVALUATION, POOL, chosen_frames
 from annotator.rounds.correcting import ACCEPTANCE, CORRECT, PROPOSE, PULL, PUSH
 from annotator.rounds.detecting import DETECTOR
 from annotator.rounds.judging import CURVE, GATE
-from annotator.rounds.learning import CHECK, EXPORT, SORT, TRAIN, check_trainings
+from annotator.rounds.learning import EXPORT, TRAIN, check_trainings
+from annotator.rounds.sorting import CHECK, SORT
 from annotator.rounds.step import CurrentRound, Done, Ended, Step, Waiting, hash_file
 from annotator.rounds.words import WORDS
 
@@ -44,8 +45,8 @@ def advance(project: Project, journal: Journal, say: Say, patient: bool = True) 
 
     Raises AnnotatorError and what steps raise; the journal then says which step failed and why.
     """
-    check_trainings(project)
     with journal.locked("annotator round next"):
+        _check_ahead(project, journal.steps())
         while True:
             here = CurrentRound(project, journal, current_round(journal.steps()), patient, say)
             for place, step in enumerate(STEPS, start=1):
@@ -54,6 +55,19 @@ def advance(project: Project, journal: Journal, say: Say, patient: bool = True) 
                     return Reached(here.number, step.name, isinstance(stopped, Waiting), stopped.words)
                 here = CurrentRound(project, journal, here.number, patient, say)
             patient = True
+
+
+def _check_ahead(project: Project, rows: list[StepRow]) -> None:
+    """Nobody is to label for days before it is known that a training cannot begin; then building networks is worth it.
+
+    Raises AnnotatorError.
+    """
+    number = current_round(rows)
+    if any(row.round == number and row.name == PUSH.name and row.state == "done" for row in rows):
+        for part in project.training_parts:
+            project.training(part)
+    else:
+        check_trainings(project)
 
 
 def current_round(rows: list[StepRow]) -> int:

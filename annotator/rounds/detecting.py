@@ -14,7 +14,8 @@ from annotator.gate import Verdict, judge
 from annotator.rounds.choosing import model_hash
 from annotator.rounds.correcting import CORRECTED
 from annotator.rounds.judging import GATE_FILE, by_image, evaluation_hash
-from annotator.rounds.learning import EVALUATION_FILE, export_model, run_training
+from annotator.rounds.learning import export_model, run_training
+from annotator.rounds.sorting import EVALUATION_FILE
 from annotator.rounds.step import CurrentRound, Done, Step
 from cvat_export.atomic import write_text
 from trainers.detection.boxed_images import BoxedData, read_boxed_images

@@ -18,9 +18,10 @@ from annotator.evaluation_tables import figures_as_json, without_nan
 from annotator.gate import Verdict, judge
 from annotator.learning_curve import Point, advise, fit_curve
 from annotator.pose_model import load_pose_model
+from annotator.report import REPORT_FILE
 from annotator.rounds.choosing import model_hashes
 from annotator.rounds.correcting import CORRECTED
-from annotator.rounds.learning import EVALUATION_FILE
+from annotator.rounds.sorting import EVALUATION_FILE
 from annotator.rounds.step import CurrentRound, Done, Step
 from annotator.rounds.timing import speed_ratio
 from annotator.rounds.words import Figures
@@ -149,7 +150,7 @@ def _curve(here: CurrentRound, folder: Path) -> Done:
     labels = here.done("gate").figures["labels"]
     advice = advise(curve, labels, MORE_LABELS)
     figure = FIGURES[here.done("gate").figures["figure"]]
-    write_curve_report(folder / "report.html", rows, curve, advice, figure, MORE_LABELS)
+    write_curve_report(folder / REPORT_FILE, rows, curve, advice, figure, MORE_LABELS)
     gain = None if curve is None else without_nan(asdict(curve.gain(labels, MORE_LABELS)))
     return Done({"labels": labels, "more": MORE_LABELS, "gain": gain, "advice": advice}, [])
 

@@ -1,7 +1,8 @@
 """Chromium looking at a page from the disk: what it drew, what it fetched, what it complained of."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,14 @@ class Browser:
     def faint(self, select: str, least: float) -> list:
         """The elements whose text or shape stands out less than `least` to 1 from what is behind."""
         return self.run(_CONTRASTS, select, least)
+
+
+def until(condition: Callable[[], object], what: str, seconds: float, pause: float = 0.02) -> None:
+    """Wait for what a page, or a program, does in its own time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(pause)
 
 
 @contextmanager

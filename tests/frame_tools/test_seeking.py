@@ -13,15 +13,8 @@ from frame_tools.analysis import Analyst
 from frame_tools.errors import FrameToolsError
 from frame_tools.seeking import Seeker, index_of, kept_index
 from frame_tools.video import open_video
+from tests.frame_tools.shared_videos import SHARED_VIDEOS
 
-SHARED_VIDEOS = (
-    "basketball_pan_blur",
-    "cars_no_people",
-    "dancer_portrait",
-    "people_one_by_one",
-    "rotation_metadata",
-    "variable_frame_rate",
-)
 GROUPS = [
     {"bf": "3", "g": "12"},
     {"bf": "0", "g": "250", "sc_threshold": "0"},

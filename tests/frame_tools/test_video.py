@@ -15,15 +15,8 @@ from frame_tools.analysis import Analyst
 from frame_tools.errors import FrameToolsError
 from frame_tools.timing import Span, parse_position
 from frame_tools.video import FrameMark, open_video
+from tests.frame_tools.shared_videos import SHARED_VIDEOS
 
-SHARED_VIDEOS = (
-    "basketball_pan_blur",
-    "cars_no_people",
-    "dancer_portrait",
-    "people_one_by_one",
-    "rotation_metadata",
-    "variable_frame_rate",
-)
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 

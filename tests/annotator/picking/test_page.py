@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from annotator.commands.choose_frames import command
 from annotator.picking.session import MARKS, Event, Session
 from frame_tools.frame import FrameId
 from frame_tools.images import read_manifest
+from tests.annotator.browser import until as wait_until
 from tests.annotator.picking.walks import Picking, write_walk
 
 PATIENCE_SECONDS = 20
@@ -34,11 +34,7 @@ def browser(headless, width=1280, height=860, dark=False, zoom=1):
 
 
 def until(condition, what):
-    """Wait for what the page does in its own time."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.02)
+    wait_until(condition, what, PATIENCE_SECONDS)
 
 
 def open_page(driver, address, looked=True):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from annotator.commands.choose_frames import BY_HAND, KINDS
 from annotator.errors import AnnotatorError
 from annotator.picking.log import PickingLog, refuse_if_open
 from annotator.picking.session import MARKS, Event, Pick, Session, event_of, replayed
@@ -153,3 +154,7 @@ def test_marking_takes_and_dropping_keeps_the_marks():
 def test_reasons_say_marks_and_who_suggested(pick, reason, figures):
     assert pick.reason == reason
     assert pick.figures == {name if name == "suggested" else f"marked_{name}": 1.0 for name in figures}
+
+
+def test_every_mark_may_be_wanted():
+    assert set(MARKS) == {*KINDS, *BY_HAND}

@@ -16,6 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tests.annotator.browser import until
+
 LOOKER = '[data-cy="looker"]'
 GRID, MODAL = np.s_[150:, 310:], np.s_[70:760, 45:1100]  # where pictures are on the screen; the sidebar has colours too
 _WAIT_SECONDS = 180  # also beside other work
@@ -143,7 +145,4 @@ def _command(words) -> list[str]:
 
 
 def _await(condition, what: str) -> None:
-    end = time.monotonic() + _WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"waited {_WAIT_SECONDS} s for {what}"
-        time.sleep(0.2)
+    until(condition, what, _WAIT_SECONDS, pause=0.2)
